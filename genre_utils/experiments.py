@@ -1,0 +1,529 @@
+"""Run a grid of training runs once each, keep what they predict, resume what was cut off.
+
+A *unit* is one training run: a model, an input, a protocol, a fold, a seed. Its key is a
+digest of all that decides its outcome, so a unit that is stored is never run again. Each
+finished unit is written to a file of its own at once; when all are there they are put
+together in ``results/<dataset>/predictions/<study>.parquet`` (what was predicted) and
+``<study>.json`` (what was chosen, and what it cost). Evaluation reads nothing else.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from joblib import Parallel, delayed
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.inspection import permutation_importance
+from threadpoolctl import threadpool_limits
+
+from genre_utils import features, project, splits, tuning
+from genre_utils.datasets import Dataset
+from genre_utils.models.classical import CLASSICAL
+from genre_utils.progress import track
+from genre_utils.project import Outputs, ProjectError, text_digest, write_atomic
+
+TABULAR = "57 features"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One training run, named by everything that decides what it predicts.
+
+    Attributes
+    ----------
+    model, input, source : str
+        Which classifier, on which representation, computed from what.
+    segment_s : float
+        Length of a segment in seconds.
+    protocol : str
+        One of `splits.PROTOCOLS`.
+    fold, seed : int
+        Which split of the protocol, and the seed of split, search and training.
+    stage : str
+        ``final`` for the plain protocols, ``fair`` for the fair ladder.
+    input_digest, split_digest : str
+        Digests of the features with their tracks, and of the positions of both parts.
+    recipe : str
+        Recipe versions of the code that trains.
+    n_trials : int
+        Upper limit of settings that each search tries; 0 where nothing is tuned.
+    importance : bool
+        Whether permutation importance is measured on the test part.
+    """
+
+    model: str
+    input: str
+    source: str
+    segment_s: float
+    protocol: str
+    fold: int
+    seed: int
+    stage: str
+    input_digest: str
+    split_digest: str
+    recipe: str
+    n_trials: int = 0
+    importance: bool = False
+
+    @property
+    def run_id(self) -> str:
+        """The unit's key: 16 hexadecimal digits."""
+        return text_digest(json.dumps(asdict(self), sort_keys=True))[:16]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A unit with the work that makes it: ``work()`` returns (rows, record)."""
+
+    unit: Unit
+    work: Callable[[], tuple[pd.DataFrame, dict]]
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study has stored.
+
+    Attributes
+    ----------
+    predictions : pd.DataFrame
+        One row a test item: ``run_id, dataset, model, input, source, protocol, fold,
+        seed, stage, segment_s, segment_start_s, n_train, track_id, y_true`` and one
+        column ``p_<genre>`` a genre (float32, in [0, 1]).
+    runs : pd.DataFrame
+        One row a unit: what it was, what was chosen, accuracies, seconds.
+    impossible : pd.DataFrame
+        ``segment_s, source, protocol, stage, n_tracks, reason`` of what this data cannot answer.
+    """
+
+    predictions: pd.DataFrame
+    runs: pd.DataFrame
+    impossible: pd.DataFrame
+
+
+class Store:
+    """The finished units of one study, on disk.
+
+    Parameters
+    ----------
+    study : str
+        Name of the study, e.g. ``03_baselines``.
+    outputs : Outputs
+        Where its results go.
+    retrain : bool
+        Ignore what earlier studies stored; a cut-off ``RETRAIN`` still resumes.
+    """
+
+    def __init__(self, study: str, outputs: Outputs, *, retrain: bool | None = None):
+        self._retrain = project.retrain() if retrain is None else retrain
+        self._study, self._outputs = study, outputs
+        self.table = outputs.results / "predictions" / f"{study}.parquet"
+        self._records_file = self.table.with_suffix(".json")
+        self._units = outputs.units / (f"{study}.retrain" if self._retrain else study)
+
+    def load(self) -> StudyResult:
+        """Return all that the study has published.
+
+        Raises
+        ------
+        ProjectError
+            If nothing is stored, or the two files do not belong together.
+        """
+        if not (self.table.is_file() and self._records_file.is_file()):
+            raise ProjectError(
+                f"{self.table.name}: no stored predictions under {self.table.parent.name}/ for "
+                f"{self._outputs.dataset!r}; run the notebook with its data first (make all)"
+            )
+        predictions = pd.read_parquet(self.table)
+        stored = json.loads(self._records_file.read_text())
+        known = set(predictions["run_id"])
+        runs = [record for record in stored["runs"] if record["run_id"] in known]
+        if len(runs) != len(known):
+            raise ProjectError(
+                f"{self.table.name} and {self._records_file.name} do not belong together; "
+                "run the notebook again (make all)"
+            )
+        return StudyResult(
+            predictions,
+            pd.json_normalize(runs, sep="_", max_level=0),
+            pd.DataFrame(stored["impossible"]),
+        )
+
+    def run(self, tasks: list[Task], *, impossible: pd.DataFrame, desc: str) -> StudyResult:
+        """Run the tasks that are not stored yet, then publish all of them together.
+
+        Parameters
+        ----------
+        tasks : list of Task
+            The study's units, in the order in which they are to be stored.
+        impossible : pd.DataFrame
+            What the data cannot answer, with reasons.
+        desc : str
+            What is being done, for the progress bar.
+        """
+        published = self._published({task.unit.run_id for task in tasks})
+        missing = [
+            t for t in tasks if t.unit.run_id not in published and not self._file(t).exists()
+        ]
+        with Parallel(n_jobs=project.jobs(), return_as="generator_unordered") as pool:
+            finished = pool(delayed(_work)(position, task) for position, task in enumerate(missing))
+            for position, rows, record in track(finished, total=len(missing), desc=desc):
+                self._keep(missing[position], rows, record)
+        kept = [published.get(task.unit.run_id) or self._read(task) for task in tasks]
+        self._publish(kept, impossible)
+        return self.load()
+
+    def _published(self, wanted: set[str]) -> dict[str, tuple[pd.DataFrame, dict]]:
+        if self._retrain or not (self.table.is_file() and self._records_file.is_file()):
+            return {}
+        stored = self.load()
+        records = json.loads(self._records_file.read_text())["runs"]
+        rows = dict(tuple(stored.predictions.groupby("run_id", sort=False)))
+        return {
+            record["run_id"]: (rows[record["run_id"]], record)
+            for record in records
+            if record["run_id"] in rows and record["run_id"] in wanted
+        }
+
+    def _file(self, task: Task) -> Path:
+        return self._units / f"{task.unit.run_id}.parquet"
+
+    def _keep(self, task: Task, rows: pd.DataFrame, record: dict) -> None:
+        count_test_use(task.unit, rows, study=self._study, outputs=self._outputs)
+        table = pa.Table.from_pandas(rows, preserve_index=False)
+        table = table.replace_schema_metadata({"record": json.dumps(record)})
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        write_atomic(self._file(task), sink.getvalue().to_pybytes())
+
+    def _read(self, task: Task) -> tuple[pd.DataFrame, dict]:
+        table = pq.read_table(self._file(task))
+        return table.to_pandas(), json.loads(table.schema.metadata[b"record"])
+
+    def _publish(self, kept: list[tuple[pd.DataFrame, dict]], impossible: pd.DataFrame) -> None:
+        records = {
+            "runs": [record for _, record in kept],
+            "impossible": impossible.to_dict(orient="records"),
+        }
+        rows = pd.concat([rows for rows, _ in kept], ignore_index=True)
+        sink = pa.BufferOutputStream()
+        pq.write_table(
+            pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None),
+            sink,
+            compression="zstd",
+            compression_level=19,
+        )
+        # Records first: rows without their record would count as unfinished, never as wrong.
+        write_atomic(self._records_file, json.dumps(records, indent=1))
+        write_atomic(self.table, sink.getvalue().to_pybytes())
+        shutil.rmtree(self._units, ignore_errors=True)
+
+
+def _work(position: int, task: Task) -> tuple[int, pd.DataFrame, dict]:
+    # One thread a process: the sums, and so the predictions, are the same on any machine size.
+    with threadpool_limits(1):
+        rows, record = task.work()
+    return position, rows, record
+
+
+def count_test_use(unit: Unit, rows: pd.DataFrame, *, study: str, outputs: Outputs) -> None:
+    """Add one to the count of how often a unit's test part was looked at.
+
+    The count is raised before the predictions are kept, so that a run that is killed in
+    between is counted twice rather than never.
+    """
+    path = outputs.results / "test_uses.csv"
+    keys = ["study", "run_id"]
+    row = {
+        "study": study,
+        "run_id": unit.run_id,
+        "model": unit.model,
+        "segment_s": unit.segment_s,
+        "source": unit.source,
+        "protocol": unit.protocol,
+        "stage": unit.stage,
+        "fold": unit.fold,
+        "seed": unit.seed,
+        "n_test_tracks": rows["track_id"].nunique(),
+        "times": 1,
+    }
+    uses = pd.DataFrame([row])
+    if path.is_file():
+        uses = pd.concat([pd.read_csv(path, dtype={"run_id": str}), uses])
+        uses = uses.groupby(keys, sort=False, as_index=False).agg(
+            {name: ("sum" if name == "times" else "last") for name in row if name not in keys}
+        )
+        uses = uses.sort_values(keys, ignore_index=True)
+    write_atomic(path, uses.to_csv(index=False))
+
+
+def run_classical(
+    dataset: Dataset,
+    *,
+    study: str,
+    outputs: Outputs,
+    models: list[str],
+    segment_lengths: list[float],
+    protocols: list[str],
+    n_folds: int,
+    n_trials: int,
+    seed: int,
+    importance_models: list[str],
+    importance_segment_s: float,
+    fair_models: list[str],
+    fair_segment_s: float,
+    fair_seeds: list[int],
+) -> StudyResult:
+    """Train the classical models under every protocol, at every segment length.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What is learnt from. Without its files, the stored predictions are returned.
+    study : str
+        Name under which predictions are stored.
+    outputs : Outputs
+        Where they are stored.
+    models : list of str
+        Names in `models.classical.CLASSICAL`.
+    segment_lengths : list of float
+        In seconds.
+    protocols : list of str
+        Names in `splits.PROTOCOLS`.
+    n_folds : int
+        Folds of the random protocols.
+    n_trials : int
+        Upper limit of settings that each of the two searches tries.
+    seed : int
+        Seed of splits, searches and training.
+    importance_models : list of str
+        Models whose permutation importance is measured on the fault-filtered test part
+        (artist-grouped where the data has no such part).
+    importance_segment_s : float
+        At which segment length, in seconds.
+    fair_models : list of str
+        Models of the fair ladder (`splits.fair_splits`).
+    fair_segment_s : float
+        At which segment length, in seconds.
+    fair_seeds : list of int
+        One draw of training parts a seed.
+
+    Returns
+    -------
+    StudyResult
+
+    Raises
+    ------
+    ProjectError
+        If a name is unknown, or no protocol is possible on this data.
+    """
+    _check_names(models + fair_models + importance_models, CLASSICAL, "model")
+    _check_names(protocols, splits.PROTOCOLS, "protocol")
+    store = Store(study, outputs)
+    if project.from_predictions() or not dataset.available:
+        return store.load()
+    plan = _Plan(dataset, n_trials)
+    tables = plan.tables([*segment_lengths, fair_segment_s], protocols)
+    for segment_s in segment_lengths:
+        measured = importance_models if segment_s == importance_segment_s else []
+        for protocol in protocols:
+            plan.add(tables.get(segment_s), protocol, "final", models, [seed], n_folds, measured)
+    for protocol in protocols:
+        plan.add(tables.get(fair_segment_s), protocol, "fair", fair_models, fair_seeds, n_folds, [])
+    if not plan.tasks:
+        why = plan.impossible[0]["reason"] if plan.impossible else "no model was named"
+        raise ProjectError(f"{dataset.title}: nothing can be trained: {why}")
+    return store.run(plan.tasks, impossible=pd.DataFrame(plan.impossible), desc="training")
+
+
+class _Plan:
+    """The units of a study on classical models, and what the data cannot answer."""
+
+    def __init__(self, dataset: Dataset, n_trials: int):
+        self.tasks: list[Task] = []
+        self.impossible: list[dict] = []
+        self._dataset, self._n_trials = dataset, n_trials
+        has_published_test = dataset.tracks["fault_filtered_split"].eq("test").any()
+        self._importance_protocol = "fault_filtered" if has_published_test else "artist_grouped"
+
+    def tables(self, lengths: list[float], protocols: list[str]) -> dict:
+        """Return the feature tables there are; note the protocols that lack one."""
+        tables = {}
+        for segment_s in dict.fromkeys(lengths):
+            try:
+                tables[segment_s] = features.table(self._dataset, segment_s=segment_s)
+            except features.FeatureError as reason:
+                for protocol in protocols:
+                    self._note(segment_s, "none", protocol, "final", 0, reason)
+        return tables
+
+    def _note(self, segment_s, source, protocol, stage, n_tracks, reason) -> None:
+        self.impossible.append(
+            {
+                "segment_s": segment_s,
+                "source": source,
+                "protocol": protocol,
+                "stage": stage,
+                "n_tracks": n_tracks,
+                "reason": str(reason),
+            }
+        )
+
+    def add(self, table, protocol, stage, models, seeds, n_folds, measured) -> None:
+        """Add the units of one protocol, or the reason why there are none."""
+        if table is None:
+            return
+        items = table.items
+        segment_s = float(items["segment_s"].iloc[0])
+        for seed in seeds:
+            try:
+                if stage == "fair":
+                    found = splits.fair_splits(items, protocol, seed=seed)
+                else:
+                    found = splits.make_splits(items, protocol, n_folds=n_folds, seed=seed)
+            except splits.SplitError as reason:
+                n_tracks = items["track_id"].nunique()
+                self._note(segment_s, table.source, protocol, stage, n_tracks, reason)
+                return
+            for split in found:
+                for name in models:
+                    unit = Unit(
+                        model=name,
+                        input=TABULAR,
+                        source=table.source,
+                        segment_s=segment_s,
+                        protocol=protocol,
+                        fold=split.fold,
+                        seed=split.seed,
+                        stage=stage,
+                        input_digest=table.digest,
+                        split_digest=_split_digest(split),
+                        recipe=f"{CLASSICAL[name].recipe}.{tuning.RECIPE}",
+                        n_trials=self._n_trials if CLASSICAL[name].tuned else 0,
+                        importance=protocol == self._importance_protocol and name in measured,
+                    )
+                    self.tasks.append(Task(unit, ClassicalWork(unit, table, split, self._dataset)))
+
+
+def _check_names(names, known, kind: str) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ProjectError(f"unknown {kind} {unknown[0]!r}; expected one of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class ClassicalWork:
+    """Tune a classical model inside the training part, train it, predict the test part.
+
+    Choosing sees ``X[train]`` only: the test items are not passed to the search.
+    """
+
+    unit: Unit
+    table: features.FeatureTable
+    split: splits.Split
+    dataset: Dataset
+
+    def __call__(self) -> tuple[pd.DataFrame, dict]:
+        """Return the rows predicted and the record of what was chosen."""
+        unit, split, items = self.unit, self.split, self.table.items
+        model = CLASSICAL[unit.model]
+        genres = self.dataset.genres
+        y = pd.Categorical(items["genre"], categories=genres).codes.astype(int)
+        X_train, y_train = self.table.X[split.train], y[split.train]
+        folds = _positions_in(split.train, splits.inner_folds(items, split.train, seed=unit.seed))
+
+        searches = []
+        if model.tuned:
+            searches = [
+                tuning.search(
+                    model,
+                    X_train,
+                    y_train,
+                    folds,
+                    method=method,
+                    n_trials=unit.n_trials,
+                    seed=unit.seed,
+                )
+                for method in tuning.METHODS
+            ]
+        best = max(searches, key=lambda found: found.score, default=None)
+        parameters = best.parameters if best else {}
+        estimator = model.estimator(seed=unit.seed, **parameters)
+        if not hasattr(estimator, "predict_proba"):
+            # Temperature scaling turns decision values into probabilities and keeps their order.
+            estimator = CalibratedClassifierCV(
+                estimator, method="temperature", cv=folds, ensemble=False
+            )
+        started = time.process_time()
+        estimator.fit(X_train, y_train)
+        fit_cpu_s = time.process_time() - started
+        probabilities = estimator.predict_proba(self.table.X[split.test])
+
+        record = asdict(unit) | {
+            "run_id": unit.run_id,
+            "n_train": len(split.train),
+            "n_train_tracks": items["track_id"].iloc[split.train].nunique(),
+            "n_test": len(split.test),
+            "parameters": parameters,
+            "method": best.method if best else "none",
+            "searches": [found.record() for found in searches],
+            "train_accuracy": float(estimator.score(X_train, y_train)),
+            "validation_accuracy": best.score
+            if best
+            else tuning.inner_accuracy(model, {}, X_train, y_train, folds, seed=unit.seed),
+            "fit_cpu_s": fit_cpu_s,
+            "importance": self._importance(estimator, y) if unit.importance else {},
+        }
+        return self._rows(probabilities), record
+
+    def _importance(self, estimator, y: np.ndarray) -> dict[str, list[float]]:
+        test = self.split.test
+        drops = permutation_importance(
+            estimator, self.table.X[test], y[test], n_repeats=10, random_state=self.unit.seed
+        ).importances
+        return dict(zip(self.table.names, drops.round(6).tolist(), strict=True))
+
+    def _rows(self, probabilities: np.ndarray) -> pd.DataFrame:
+        unit, test = self.unit, self.table.items.iloc[self.split.test]
+        rows = pd.DataFrame(
+            {
+                "run_id": unit.run_id,
+                "dataset": self.dataset.name,
+                **{
+                    name: getattr(unit, name)
+                    for name in (
+                        "model",
+                        "input",
+                        "source",
+                        "protocol",
+                        "fold",
+                        "seed",
+                        "stage",
+                        "segment_s",
+                    )
+                },
+                "segment_start_s": test["segment_start_s"].to_numpy(),
+                "n_train": len(self.split.train),
+                "track_id": test["track_id"].to_numpy(),
+                "y_true": test["genre"].to_numpy(),
+            }
+        )
+        # Four decimals say all that the evaluation can use and store in a third of the space.
+        rounded = probabilities.round(4).astype(np.float32)
+        columns = [f"p_{genre}" for genre in self.dataset.genres]
+        return rows.join(pd.DataFrame(rounded, columns=columns))
+
+
+def _split_digest(split: splits.Split) -> str:
+    return text_digest(*(",".join(map(str, part)) for part in (split.train, split.test)))
+
+
+def _positions_in(train: np.ndarray, folds: list) -> tuning.Folds:
+    """Turn positions into the items into positions into the training part."""
+    return [(np.searchsorted(train, fit), np.searchsorted(train, score)) for fit, score in folds]

@@ -1,0 +1,183 @@
+"""What the notebook on features shows: examples, meanings, coverage, cost, agreement."""
+
+import numpy as np
+import pandas as pd
+
+from genre_utils import audio, features
+from genre_utils.datasets import Dataset
+
+_MEANINGS = {
+    "chroma_stft": "share of each of the 12 pitch classes: harmony",
+    "rms": "loudness",
+    "spectral_centroid": "centre of gravity of the spectrum: brightness",
+    "spectral_bandwidth": "spread of the spectrum around its centre",
+    "rolloff": "frequency below which 85 % of the energy lies",
+    "zero_crossing_rate": "how often the signal changes its sign: noisiness",
+    "harmony": "waveform of the held, pitched part (harmonic/percussive separation)",
+    "perceptr": "waveform of the percussive part",
+    "tempo": "beats per minute",
+    "mfcc": "20 mel-frequency cepstral coefficients: shape of the spectrum, timbre",
+}
+
+
+def _group(feature: str) -> str:
+    return next(group for group in _MEANINGS if feature.startswith(group))
+
+
+def feature_meanings() -> pd.DataFrame:
+    """Return what the 57 features stand for: group, meaning, how many numbers."""
+    counts = pd.Series([_group(name) for name in features.FEATURE_NAMES]).value_counts()
+    return pd.DataFrame(
+        [(group, meaning, counts[group]) for group, meaning in _MEANINGS.items()],
+        columns=["feature", "what it describes", "numbers"],
+    )
+
+
+def example_clips(dataset: Dataset, *, seconds: float) -> dict[str, np.ndarray]:
+    """Return the middle of the first readable clip of each genre.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A genre without readable audio is left out.
+    seconds : float
+        Length of each example; a shorter clip is taken whole.
+
+    Returns
+    -------
+    dict of str to np.ndarray [shape=(n_samples,), dtype=float32]
+        Genre → mono signal at `features.SR`.
+    """
+    clips = {}
+    for genre, tracks in dataset.tracks.dropna(subset="audio_path").groupby("genre"):
+        for path in tracks["audio_path"]:
+            try:
+                y = audio.load(path, sr=features.SR)
+            except audio.AudioError:
+                continue
+            start = max(0, (len(y) - int(seconds * features.SR)) // 2)
+            clips[genre] = y[start : start + int(seconds * features.SR)]
+            break
+    return clips
+
+
+def standardised_rows(pictures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return pictures whose rows have mean 0 and standard deviation 1, cut at ±3."""
+    shown = {}
+    for title, picture in pictures.items():
+        spread = picture.std(axis=1, keepdims=True)
+        scaled = (picture - picture.mean(axis=1, keepdims=True)) / np.where(spread, spread, 1)
+        shown[title] = np.clip(scaled, -3, 3)
+    return shown
+
+
+def feature_tables(dataset: Dataset, lengths: list[float]) -> dict[float, features.FeatureTable]:
+    """Return the feature tables that this data set can give, by segment length in seconds."""
+    tables = {}
+    for segment_s in lengths:
+        try:
+            tables[segment_s] = features.table(dataset, segment_s=segment_s)
+        except features.FeatureError:
+            continue
+    return tables
+
+
+def coverage(tables: dict[float, features.FeatureTable], lengths: list[float]) -> pd.DataFrame:
+    """Return how many tracks and segments each segment length rests on."""
+    rows = []
+    for segment_s in lengths:
+        table = tables.get(segment_s)
+        rows.append(
+            {
+                "segment_s": segment_s,
+                "source": table.source if table else "none",
+                "n_tracks": table.items["track_id"].nunique() if table else 0,
+                "n_segments": len(table.items) if table else 0,
+                "n_failures": len(table.failures) if table else 0,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def failures(tables: dict[float, features.FeatureTable]) -> pd.DataFrame:
+    """Return the tracks that gave no features, with the reason for each."""
+    columns = ["segment_s", "track_id", "file", "reason"]
+    frames = [table.failures.assign(segment_s=s) for s, table in tables.items()]
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns)
+
+
+def costs(dataset: Dataset, *, repeats: int) -> pd.DataFrame:
+    """Return what each group of features costs on the data set's first readable clip.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Without audio, the table is empty.
+    repeats : int
+        How often each is measured; the median counts.
+    """
+    for path in dataset.tracks["audio_path"].dropna():
+        try:
+            y = audio.load(path, sr=features.SR)
+        except audio.AudioError:
+            continue
+        return features.milliseconds_per_feature(y, features.SR, repeats=repeats)
+    return pd.DataFrame(columns=["feature_group", "milliseconds"])
+
+
+def agreement(dataset: Dataset) -> pd.DataFrame:
+    """Compare features computed from sound with the data set's own tables.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a segment length × feature: ``n_tracks`` with both; the median and the
+        largest difference, in standard deviations of the table's column. Empty where
+        the data set has no table or no audio.
+    """
+    columns = ["segment_s", "feature", "n_tracks", "median_difference", "largest_difference"]
+    rows = []
+    if not dataset.tracks["audio_path"].notna().any():
+        return pd.DataFrame(columns=columns)
+    for segment_s in sorted(dataset.tables):
+        given = features.table(dataset, segment_s=segment_s, source="table")
+        ours = features.table(dataset, segment_s=segment_s, source="audio")
+        keys = ["track_id", "segment_index"]
+        both = (
+            given.items[keys]
+            .reset_index()
+            .merge(ours.items[keys].reset_index(), on=keys, suffixes=("_given", "_ours"))
+        )
+        spread = given.X.std(axis=0)
+        distance = np.abs(given.X[both["index_given"]] - ours.X[both["index_ours"]]) / spread
+        for name, column in zip(given.names, distance.T, strict=True):
+            rows.append(
+                (segment_s, name, both["track_id"].nunique(), np.median(column), column.max())
+            )
+    return pd.DataFrame(rows, columns=columns)
+
+
+def series_coverage(dataset: Dataset) -> pd.DataFrame:
+    """Compute the log-mel and MFCC series of all tracks and return what there is of them.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a kind: tracks, failures, shape of the first array, mebibytes on disk.
+    """
+    rows = []
+    for kind, axes in (("log_mel", "bands × frames"), ("mfcc", "frames × coefficients")):
+        found = features.series(dataset, kind=kind)
+        size = sum(file.stat().st_size for file in found.files.values())
+        shape = found.load(next(iter(found.files))).shape if found.files else ()
+        rows.append(
+            {
+                "series": kind,
+                "n_tracks": len(found.files),
+                "n_failures": len(found.failures),
+                "shape": " × ".join(map(str, shape)),
+                "axes": axes,
+                "mib": size / 2**20,
+            }
+        )
+    return pd.DataFrame(rows)

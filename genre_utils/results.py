@@ -1,0 +1,209 @@
+"""Tables and figures of a notebook: written with their provenance, read back by the README."""
+
+import io
+import json
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import Image, Markdown
+
+from genre_utils import project
+from genre_utils.datasets import Dataset
+from genre_utils.project import Outputs, ProjectError, write_atomic
+
+_MARKER = re.compile(
+    r"(?P<open><!-- results: (?P<name>[\w./-]+) -->\n).*?(?P<close><!-- /results -->)", re.DOTALL
+)
+
+
+class Report:
+    """Where one notebook's tables, figures and numbers go.
+
+    Parameters
+    ----------
+    notebook : str
+        Name of the notebook without its ending, e.g. ``03_baselines``.
+    dataset : Dataset
+        What its numbers rest on.
+    profile : str
+        ``full``, ``smoke`` or ``custom``.
+    """
+
+    def __init__(self, notebook: str, *, dataset: Dataset, profile: str):
+        self.notebook, self.dataset = notebook, dataset
+        self.outputs = Outputs(dataset.name, profile)
+        self._number = notebook.split("_")[0]
+
+    def header(self) -> Markdown:
+        """Return the line that says what this execution rests on."""
+        tracks = self.dataset.tracks
+        counts = [
+            f"{len(tracks):,} tracks",
+            f"{tracks['audio_path'].notna().sum():,} with audio",
+            f"{tracks['image_path'].notna().sum():,} with a picture",
+        ]
+        counts += [f"a {length:g}-s feature table" for length in sorted(self.dataset.tables)]
+        if not self.dataset.available:
+            counts = [f"{len(tracks):,} tracks in the index", "numbers from stored predictions"]
+        profile = "" if self.outputs.profile == "full" else f", profile `{self.outputs.profile}`"
+        note = " These are not the published numbers." if self.dataset.synthetic else ""
+        return Markdown(
+            f"> **Executed on: {self.dataset.title}**{profile} ({', '.join(counts)}).{note}"
+        )
+
+    def table(self, frame: pd.DataFrame, slug: str) -> pd.DataFrame:
+        """Write a table to ``results/<dataset>/NN_<slug>.csv`` and return it.
+
+        Numbers are written with six significant digits.
+        """
+        path = self.outputs.results / f"{self._number}_{slug}.csv"
+        write_atomic(path, frame.to_csv(index=False, float_format="%.6g"))
+        self._note(path)
+        return frame
+
+    def read(self, name: str) -> pd.DataFrame:
+        """Read a results table by its file name without ``.csv``.
+
+        Raises
+        ------
+        ProjectError
+            If the table has not been made; says which notebook makes it.
+        """
+        path = self.outputs.results / f"{name}.csv"
+        if not path.is_file():
+            raise ProjectError(
+                f"{name}.csv is not there for {self.dataset.name!r}; "
+                f"make it with: make {name[:2]} DATASET={self.dataset.name}"
+            )
+        return pd.read_csv(path)
+
+    def figure(self, figure, slug: str, *, alt: str) -> Image:
+        """Write a figure as PNG and SVG and return it as a picture with alt text.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure
+            Closed afterwards.
+        slug : str
+            Name of the figure: ``figures/<dataset>/NN_<slug>.png`` and ``.svg``.
+        alt : str
+            What a reader who cannot see the figure should know; one or two sentences.
+        """
+        import matplotlib.pyplot as plt
+
+        if self.dataset.synthetic:
+            figure.text(
+                0.995, 0.005, "demo (synthetic)", ha="right", va="bottom", fontsize=8, color="0.45"
+            )
+        path = self.outputs.figures / f"{self._number}_{slug}.png"
+        png = io.BytesIO()
+        figure.savefig(png, dpi=150, metadata={"Description": alt, "Software": None})
+        svg = io.BytesIO()
+        # Without a date and with a fixed salt, the same numbers make the same bytes.
+        with plt.rc_context({"svg.hashsalt": path.stem}):
+            figure.savefig(svg, format="svg", metadata={"Description": alt, "Date": None})
+        plt.close(figure)
+        for target, content in ((path, png), (path.with_suffix(".svg"), svg)):
+            write_atomic(target, content.getvalue())
+            self._note(target)
+        width = int(figure.get_size_inches()[0] * 96)
+        return Image(png.getvalue(), format="png", width=width, alt=alt)
+
+    def keep_predictions(self) -> None:
+        """Count the stored predictions among this notebook's outputs."""
+        for ending in ("parquet", "json"):
+            self._note(self.outputs.results / "predictions" / f"{self.notebook}.{ending}")
+
+    def readme(self, **fragments: str) -> None:
+        """Write the Markdown that stands between the README's markers of these names."""
+        path = self.outputs.results / f"{self._number}_readme.json"
+        write_atomic(path, json.dumps(fragments, indent=1) + "\n")
+        self._note(path)
+
+    def _note(self, path: Path) -> None:
+        manifest = os.environ.get("OUTPUT_MANIFEST")
+        if manifest:
+            with open(manifest, "a") as stream:
+                stream.write(f"{path.resolve()}\n")
+
+
+def prose(text: str, **values) -> Markdown:
+    """Return a paragraph whose numbers come from results.
+
+    Parameters
+    ----------
+    text : str
+        Markdown with format fields, e.g. ``"falls to {fair:.2f}"``.
+    **values
+        What the fields stand for.
+    """
+    return Markdown(" ".join(text.format(**values).split()))
+
+
+def markdown_table(frame: pd.DataFrame) -> str:
+    """Return a table as Markdown; the index is left out."""
+    lines = [frame.columns, ["---"] * frame.shape[1], *frame.itertuples(index=False)]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def interval(row, value: str = "accuracy") -> str:
+    """Return a value with its 95 % interval as text, ``0.48 (0.42–0.54)``.
+
+    Parameters
+    ----------
+    row : mapping
+        Holds `value`, ``<value>_low`` and ``<value>_high``; missing values give a dash.
+    value : str
+        Name of the number.
+    """
+    if pd.isna(row[value]):
+        return "–"
+    return f"{row[value]:.2f} ({row[f'{value}_low']:.2f}–{row[f'{value}_high']:.2f})"
+
+
+def fill_readme(text: str, fragments: dict[str, str]) -> str:
+    """Return the README with what stands between its markers made anew.
+
+    Parameters
+    ----------
+    text : str
+        The README, with ``<!-- results: NAME -->`` and ``<!-- /results -->`` around
+        each generated part.
+    fragments : dict of str to str
+        Markdown by NAME.
+
+    Raises
+    ------
+    ProjectError
+        If a marker names a fragment that is not there, or a fragment has no marker.
+    """
+    wanted = {match["name"] for match in _MARKER.finditer(text)}
+    if wanted != set(fragments):
+        raise ProjectError(
+            f"README.md has markers for {sorted(wanted)}, the results have {sorted(fragments)}; "
+            "each fragment needs one pair of markers"
+        )
+    return _MARKER.sub(lambda m: f"{m['open']}{fragments[m['name']]}\n{m['close']}", text)
+
+
+def readme_fragments(dataset: str) -> dict[str, str]:
+    """Read the README's fragments that the overview wrote for a data set."""
+    path = Outputs(dataset).results / "00_readme.json"
+    if not path.is_file():
+        raise ProjectError(
+            f"results/{dataset}/00_readme.json is not there; "
+            f"make it with: make 00 DATASET={dataset}"
+        )
+    return json.loads(path.read_text())
+
+
+def write_readme(dataset: str) -> Path:
+    """Fill the README's markers from the results of a data set."""
+    readme = project.root() / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    filled = fill_readme(text, readme_fragments(dataset))
+    if filled != text:
+        write_atomic(readme, filled)
+    return readme

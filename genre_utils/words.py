@@ -1,0 +1,197 @@
+"""Sentences whose numbers come from results: answers, and alt texts of figures."""
+
+import pandas as pd
+
+from genre_utils import splits
+from genre_utils.models.classical import CLASSICAL
+from genre_utils.results import interval
+
+
+def _rungs(ladder: pd.DataFrame, model: str) -> pd.Series:
+    rows = ladder[ladder["model"] == model].set_index("protocol")["accuracy"].dropna()
+    return rows.reindex([protocol for protocol in splits.PROTOCOLS if protocol in rows.index])
+
+
+def _chain(rungs: pd.Series) -> str:
+    return ", ".join(f"{value:.2f} under `{protocol}`" for protocol, value in rungs.items())
+
+
+def ladder_alt(ladder: pd.DataFrame, how: str) -> str:
+    """Return the alt text of a leakage ladder."""
+    parts = [
+        f"{rows['title'].iloc[0]}: {_chain(_rungs(ladder, model)).replace('`', '')}"
+        for model, rows in ladder.groupby("model", sort=False)
+    ]
+    return f"Line chart of accuracy by protocol, {how}. {'; '.join(parts)}."
+
+
+def ladder_fall(ladder: pd.DataFrame, fair: pd.DataFrame, *, model: str) -> str:
+    """Return what the two ladders say about one model."""
+    plain, same = _rungs(ladder, model), _rungs(fair, model)
+    text = (
+        f"**{CLASSICAL[model].title}** scores {_chain(plain)}: a fall of "
+        f"{plain.iloc[0] - plain.iloc[-1]:.2f}."
+    )
+    if len(same) > 1:
+        lost = same.iloc[0] - same.iloc[-1]
+        text += (
+            f" With the same test items and the same training size it still goes from "
+            f"{same.iloc[0]:.2f} to {same.iloc[-1]:.2f}: {lost:.2f} of the fall is leakage; "
+            "the rest comes from sample size and test items."
+        )
+    return text
+
+
+def models_alt(accuracy: pd.DataFrame) -> str:
+    """Return the alt text of the figure of all models."""
+    best = accuracy.dropna(subset="accuracy").sort_values("accuracy").groupby("protocol").last()
+    parts = [
+        f"{protocol}: {best.loc[protocol, 'accuracy']:.2f} ({best.loc[protocol, 'title']})"
+        for protocol in splits.PROTOCOLS
+        if protocol in best.index
+    ]
+    return f"Accuracy of every model by protocol. Highest value of each: {', '.join(parts)}."
+
+
+def recall_alt(recall: pd.DataFrame) -> str:
+    """Return the alt text of the recall figure."""
+    ordered = recall.sort_values("recall")
+    worst, best = ordered.iloc[0], ordered.iloc[-1]
+    return (
+        f"Recall by genre with intervals, beside the mean confidence. Lowest recall: "
+        f"{worst['genre']} ({worst['recall']:.2f}), highest: {best['genre']} "
+        f"({best['recall']:.2f})."
+    )
+
+
+def importance_alt(importance: pd.DataFrame) -> str:
+    """Return the alt text of the importance figure."""
+    parts = [
+        f"{title}: {', '.join(rows.nlargest(3, 'drop')['feature'])}"
+        for title, rows in importance.groupby("title", sort=False)
+    ]
+    return f"Accuracy lost when a feature is shuffled. Largest losses: {'; '.join(parts)}."
+
+
+def search_winner(searches: pd.DataFrame) -> str:
+    """Return which search won how often, and what each cost."""
+    grid, bayes = searches["grid_won"].sum(), searches["bayes_won"].sum()
+    gain = (searches["bayes_score"] - searches["grid_score"]).mean()
+    return (
+        f"With equally many settings, Bayesian optimisation found the better score in {bayes} of "
+        f"{grid + bayes} runs (a tie counts for the grid). On average its score on the inner "
+        f"folds was {gain:+.3f} against the grid's. The grids took "
+        f"{searches['grid_cpu_s'].sum() / 60:.1f} minutes of processor time, Bayesian "
+        f"optimisation {searches['bayes_cpu_s'].sum() / 60:.1f}."
+    )
+
+
+def baseline_answer(
+    accuracy: pd.DataFrame, ladder: pd.DataFrame, fair: pd.DataFrame, *, best, protocol: str
+) -> str:
+    """Return the answer of the baselines notebook.
+
+    Parameters
+    ----------
+    accuracy, ladder, fair : pd.DataFrame
+        As returned by `tables.accuracy` and `tables.ladder`.
+    best : mapping
+        ``model, source, segment_s`` of the model chosen by validation accuracy.
+    protocol : str
+        The strictest protocol there is.
+    """
+    row = accuracy[
+        (accuracy["model"] == best["model"])
+        & (accuracy["source"] == best["source"])
+        & (accuracy["segment_s"] == best["segment_s"])
+        & (accuracy["protocol"] == protocol)
+        & (accuracy["unit"] == "track")
+    ].iloc[0]
+    leakiest = accuracy[
+        (accuracy["protocol"] == "segment_random") & (accuracy["unit"] == "segment")
+    ]
+    text = (
+        f"The model chosen inside the training part ({row['title']}, {row['segment_s']:g}-s "
+        f"segments) reaches **{interval(row)}** on the {row['n_tracks']:.0f} tracks of the "
+        f"`{protocol}` test."
+    )
+    if len(leakiest):
+        top = leakiest.sort_values("accuracy").iloc[-1]
+        text += (
+            f" Split at random, segments of the same data give up to {top['accuracy']:.2f} "
+            f"({top['title']}, {top['segment_s']:g}-s segments)."
+        )
+    fall = _rungs(ladder, ladder["model"].iloc[0])
+    return text + (
+        f" Of the {fall.iloc[0]:.2f} that 1-nearest neighbour shows there, "
+        f"{fall.iloc[-1]:.2f} is left once artists and faults are kept out."
+        if len(fall) > 1
+        else ""
+    )
+
+
+def gallery_alt(what: str, pictures: dict, seconds: float) -> str:
+    """Return the alt text of a gallery with one picture a genre."""
+    return f"{what} of {seconds:g} seconds, one clip of each genre: {', '.join(pictures)}."
+
+
+def cost_alt(cost: pd.DataFrame) -> str:
+    """Return the alt text of the figure of costs."""
+    if cost.empty:
+        return "No costs: there is no audio here."
+    parts = [
+        f"{row.feature_group} {row.milliseconds:.0f} ms"
+        for row in cost.sort_values("milliseconds", ascending=False).itertuples()
+    ]
+    return f"Bar chart of milliseconds by feature group: {', '.join(parts)}."
+
+
+def agreement(table: pd.DataFrame) -> str:
+    """Return how well computed features agree with the public tables."""
+    if table.empty:
+        return "This data set does not bring both sound and a public feature table."
+    parts = []
+    for segment_s, rows in table.groupby("segment_s"):
+        worst = rows.sort_values("largest_difference").iloc[-1]
+        parts.append(
+            f"at {segment_s:g} s, on {worst['n_tracks']} tracks, half of all values differ by at "
+            f"most {rows['median_difference'].median():.1g} standard deviations; the largest "
+            f"difference is {worst['largest_difference']:.2g} ({worst['feature']})"
+        )
+    return f"Computed against public: {'; '.join(parts)}."
+
+
+def features_answer(coverage: pd.DataFrame, cost: pd.DataFrame) -> str:
+    """Return the answer of the notebook on features."""
+    parts = [
+        f"{row.segment_s:g} s: {row.n_segments:,} segments of {row.n_tracks:,} tracks "
+        f"(from {'the public table' if row.source == 'table' else row.source})"
+        for row in coverage.itertuples()
+    ]
+    text = f"The later notebooks rest on {'; '.join(parts)}."
+    if len(cost):
+        dearest = cost.sort_values("milliseconds").iloc[-1]
+        text += (
+            f" One clip takes {cost['milliseconds'].sum() / 1000:.1f} s on one core, "
+            f"{100 * dearest['milliseconds'] / cost['milliseconds'].sum():.0f} % of it for "
+            f"{dearest['feature_group']}."
+        )
+    return text
+
+
+def rests_on(dataset, accuracy: pd.DataFrame, uses: pd.DataFrame) -> str:
+    """Return what the README's numbers rest on."""
+    parts = [
+        f"{row.n_tracks:.0f} tracks at {row.segment_s:g} s (from "
+        f"{'the public table' if row.source == 'table' else row.source})"
+        for row in accuracy.groupby(["segment_s", "source"], sort=False)["n_tracks"]
+        .max()
+        .reset_index()
+        .itertuples()
+    ]
+    return (
+        f"{dataset.title}: {len(dataset.tracks):,} tracks in the index; features of "
+        f"{', '.join(parts)}. {len(uses):,} runs predicted a test part, "
+        f"{uses['times'].sum():,} times in all "
+        f"([count](results/{dataset.name}/test_uses.csv))."
+    )

@@ -1,0 +1,93 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · Overview
+#
+# **Question.** What did the study find?
+#
+# **Inputs.** The tables of the other notebooks, nothing else; it runs last. **Running time.**
+# Seconds.
+
+# %% tags=["parameters"]
+dataset = "demo"
+profile = "full"
+
+# %%
+from genre_utils import datasets, plots, tables, words
+from genre_utils.results import Report, markdown_table, prose
+
+data = datasets.load(dataset)
+report = Report("00_overview", dataset=data, profile=profile)
+chance = 1 / len(data.genres)
+report.header()
+
+# %% [markdown]
+# ## The leakage ladder
+#
+# Left: accuracy as the field measures it, from segments split at random (leaky) to the
+# fault-filtered split (honest). Right: the same test items and the same training size at every
+# rung, so that only leakage differs.
+
+# %%
+ladder, fair = report.read("03_ladder"), report.read("03_ladder_fair")
+report.figure(
+    plots.ladders(
+        {"As the field splits": ladder, "Same test items, same training size": fair},
+        chance=chance,
+    ),
+    "ladder",
+    alt=words.ladder_alt(ladder, "as the field splits")
+    + " "
+    + words.ladder_alt(fair, "with the same test items and training size"),
+)
+
+# %%
+fall = words.ladder_fall(ladder, fair, model=ladder["model"].iloc[0])
+prose(fall)
+
+# %% [markdown]
+# ## Leaderboard
+#
+# One row a model, one answer a track (its segments' votes added up), sorted by the strictest
+# protocol. Each model stands at the segment length that its *validation* accuracy chose.
+# Intervals are 95 %, by bootstrap over tracks.
+
+# %% tags=["nbval-check-output"]
+accuracy = report.read("03_accuracy")
+leaderboard = report.table(tables.leaderboard(accuracy), "leaderboard")
+board = tables.leaderboard_to_read(leaderboard)
+board
+
+# %% [markdown]
+# ## How often was the test part looked at?
+#
+# Every evaluation on a test part is counted, whether or not its number was kept.
+
+# %%
+uses = report.read("test_uses")
+report.table(tables.uses_summary(uses), "test_uses")
+
+# %% [markdown]
+# ## Where to read on
+#
+# - [02 · Feature extraction](02_feature_extraction.ipynb): what the models see
+# - [03 · Baselines](03_baselines.ipynb): every model, every protocol, every segment length
+
+# %%
+report.readme(
+    ladder=fall,
+    ladder_table=markdown_table(tables.ladder_to_read(ladder, fair)),
+    leaderboard=markdown_table(board),
+    rests_on=words.rests_on(data, accuracy, uses),
+)

@@ -1,0 +1,128 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 02 · Feature extraction
+#
+# **Question.** Which features are taken, what do they look like, and what do they cost?
+#
+# **Inputs.** The sound files, or the data set's own feature tables where they cover at least
+# as many tracks. **Running time.** A minute or two the first time; a second run reads the
+# cache.
+
+# %% tags=["parameters"]
+dataset = "demo"
+profile = "full"
+segment_lengths = [30.0, 10.0, 3.0]
+gallery_seconds = 10.0
+n_repeats = 5
+
+# %%
+from genre_utils import datasets, feature_report, features, plots, words
+from genre_utils.results import Report, prose
+
+data = datasets.load(dataset)
+report = Report("02_feature_extraction", dataset=data, profile=profile)
+report.header()
+
+# %% [markdown]
+# ## From sound to spectrogram
+#
+# A network sees a **log-mel spectrogram**: the energy in 128 bands that are spaced as the ear
+# spaces pitches, frame by frame, in decibels below the loudest point. One clip of each genre:
+
+# %%
+clips = feature_report.example_clips(data, seconds=gallery_seconds)
+mels = {genre: features.log_mel(y, sr=features.SR) for genre, y in clips.items()}
+report.figure(
+    plots.series_gallery(mels, seconds=gallery_seconds, ylabel="mel band"),
+    "log_mel",
+    alt=words.gallery_alt("Log-mel spectrograms", mels, gallery_seconds),
+)
+
+# %% [markdown]
+# Beats are vertical lines, held notes horizontal ones; noise and distortion fill the picture.
+#
+# ## MFCC series
+#
+# Thirteen **mel-frequency cepstral coefficients** describe the shape of each frame's spectrum:
+# the first its loudness, the next ones its broad outline. The recurrent networks of later
+# notebooks read these series. Each coefficient is shown on its own scale (z-score).
+
+# %%
+series = {genre: features.mfcc_series(y, sr=features.SR).T for genre, y in clips.items()}
+report.figure(
+    plots.series_gallery(
+        feature_report.standardised_rows(series), seconds=gallery_seconds, ylabel="MFCC, z-score"
+    ),
+    "mfcc",
+    alt=words.gallery_alt("MFCC series", series, gallery_seconds),
+)
+
+# %% [markdown]
+# ## The 57 tabular features
+#
+# For classical models a segment becomes 57 numbers: the mean and the variance of 28 series,
+# and the tempo.
+
+# %% tags=["nbval-check-output"]
+feature_report.feature_meanings()
+
+# %%
+tables = feature_report.feature_tables(data, segment_lengths)
+coverage = report.table(feature_report.coverage(tables, segment_lengths), "coverage")
+coverage
+
+# %% [markdown]
+# Tracks that gave no features, with the reason; the others are used all the same.
+
+# %%
+report.table(feature_report.failures(tables), "failures")
+
+# %% [markdown]
+# ## Log-mel and MFCC series of every track
+#
+# The same two series for all tracks with audio, computed once and kept in the cache.
+
+# %%
+report.table(feature_report.series_coverage(data), "series")
+
+# %% [markdown]
+# ## What do the features cost?
+#
+# Measured on one clip, on one core of the machine that made this page; `shared spectra` is
+# computed once for all.
+
+# %%
+cost = report.table(feature_report.costs(data, repeats=n_repeats), "cost")
+report.figure(
+    plots.cost_bars(cost, title="Separating harmony and percussion costs most"),
+    "cost",
+    alt=words.cost_alt(cost),
+)
+
+# %% [markdown]
+# ## Do they agree with the public tables?
+#
+# Where a data set brings both sound and a public feature table, ours are computed from the
+# sound and compared: the difference relative to the table's own spread (standard deviation).
+
+# %%
+agreement = report.table(feature_report.agreement(data), "agreement")
+prose(words.agreement(agreement))
+
+# %% [markdown]
+# ## Answer
+
+# %%
+prose(words.features_answer(coverage, cost))

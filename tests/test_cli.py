@@ -1,0 +1,128 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from genre_utils.cli import main
+
+TRACKS = """track_id,genre,artist_id
+rock.a,rock,x
+rock.b,rock,y
+rock.c,rock,x
+pop.a,pop,u
+pop.b,pop,v
+pop.c,pop,u
+"""
+CLEAN = "rock.a,train\nrock.c,train\npop.a,train\npop.c,train\nrock.b,test\npop.b,test\n"
+
+
+@pytest.fixture
+def split(tmp_path):
+    (tmp_path / "tracks.csv").write_text(TRACKS)
+
+    def audit(rows, *options, header="track_id,part"):
+        (tmp_path / "split.csv").write_text(f"{header}\n{rows}")
+        tracks = options or ("--tracks", str(tmp_path / "tracks.csv"))
+        return main(["leakage", str(tmp_path / "split.csv"), *tracks])
+
+    return audit
+
+
+def test_a_clean_split_passes(split, capsys):
+    assert split(CLEAN) == 0
+    assert "no leak found" in capsys.readouterr().out
+
+
+def test_an_artist_in_two_parts_is_found(split, capsys):
+    assert split(CLEAN.replace("rock.c,train", "rock.c,test")) == 1
+    out = capsys.readouterr().out
+    assert "artist" in out and "x" in out
+
+
+def test_rows_without_a_part_and_warnings_are_no_leak(split, capsys):
+    assert split(CLEAN + "rock.c,\n") == 0
+    assert split(CLEAN.replace("pop.b,test\n", "")) == 0
+    assert "warning" in capsys.readouterr().out  # no pop in the test part
+
+
+def test_a_recording_under_two_names_is_found(split, capsys):
+    rows = "metal.00040,train\nmetal.00061,test\n"
+    assert split(rows, "--dataset", "gtzan") == 1
+    assert "metal.00040 = metal.00061" in capsys.readouterr().out
+
+
+def test_a_track_in_two_parts_is_found(split, capsys):
+    assert split(CLEAN + "pop.b,train\n") == 1
+    assert "pop.b" in capsys.readouterr().out
+
+
+def test_a_split_of_segments_leaks(split, capsys):
+    rows = "blues.00000.0.wav,train\nblues.00000.1.wav,test\nrock.00050.0.wav,train\n"
+    assert split(rows, "--dataset", "gtzan", header="filename,part") == 1
+    assert "blues.00000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        ("track,part", CLEAN, "found the columns track, part; expected track_id"),
+        ("track_id,part", "rock.a,train\n,test\n", "line 3: an empty name of a track"),
+        ("track_id,part", "rock.a,\n", "no row has a part"),
+        ("track_id,part", "", "no row has a part"),
+    ],
+)
+def test_wrong_splits_are_one_line_on_stderr(split, capsys, header, rows, message):
+    assert split(rows, header=header) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.startswith("error: ")
+    assert message in captured.err and captured.err.count("\n") == 1
+
+
+def test_missing_files_and_folders(split, tmp_path, capsys):
+    assert main(["leakage", str(tmp_path / "no.csv"), "--dataset", "gtzan"]) == 2
+    assert split(CLEAN, "--dataset", "no-such-set") == 2
+    assert main(["info", str(tmp_path / "nowhere")]) == 2
+    assert capsys.readouterr().err.count("error: ") == 3
+
+
+@pytest.mark.parametrize(
+    "content", ["track_id,artist_id\na,x\n", "track_id,genre\na,rock\na,rock\n"]
+)
+def test_wrong_track_tables(split, tmp_path, capsys, content):
+    (tmp_path / "tracks.csv").write_text(content)
+    assert split(CLEAN) == 2
+    assert "tracks.csv" in capsys.readouterr().err
+
+
+def test_info_of_an_own_folder(tmp_path, capsys):
+    for genre in ("rock", "pop"):
+        (tmp_path / "mine" / genre).mkdir(parents=True)
+        soundfile.write(tmp_path / "mine" / genre / "a.wav", np.zeros(800), 8000)
+    assert main(["info", str(tmp_path / "mine")]) == 0
+    out = capsys.readouterr().out
+    assert "mine: 2 tracks" in out and "with_audio" in out and "licence:" in out
+
+
+@pytest.mark.parametrize("arguments", [[], ["leakage", "split.csv"], ["nonsense"]])
+def test_wrong_usage_ends_with_2(arguments):
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2
+
+
+def test_help_loads_nothing_heavy():
+    """Run as a user would; pandas and the rest are imported only by a command at work."""
+    code = (
+        "import sys, runpy; sys.argv = ['genre_utils', '--help']\n"
+        "try: runpy.run_module('genre_utils', run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert not {'pandas', 'numpy', 'librosa', 'torch'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    assert "leakage" in done.stdout and "info" in done.stdout
