@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 from genre_utils import __version__, project, staleness
@@ -23,8 +24,7 @@ UP_TO_DATE, FAILED, WRONG_INPUT, STALE = 0, 1, 2, 3
 """Exit codes."""
 
 _VERSIONS_OF = (
-    "numpy", "scipy", "pandas", "scikit-learn", "xgboost", "optuna", "librosa", "matplotlib",
-    "torch",
+    "numpy", "scipy", "pandas", "sklearn", "xgboost", "optuna", "librosa", "matplotlib", "torch",
 )  # fmt: skip
 
 
@@ -196,6 +196,7 @@ def execute(notebook: Notebook, request: Request) -> float:
         parameters = {"dataset": request.dataset} | parameters
     if request.profile != "full":
         parameters["profile"] = request.profile
+    os.environ["IPYTHONDIR"] = str(_own_ipython())
     os.environ["OUTPUT_MANIFEST"] = str(manifest)
     os.environ["PROGRESS_FILE"] = str(work / f"{notebook.name}.progress")
     try:
@@ -221,6 +222,15 @@ def execute(notebook: Notebook, request: Request) -> float:
     seconds = time.monotonic() - started
     _write_record(notebook, request, written, seconds)
     return seconds
+
+
+def _own_ipython() -> Path:
+    """Return a configuration folder of the project's own: the user's start-up files stay out."""
+    folder = project.cache_root() / "ipython"
+    config = folder / "profile_default" / "ipython_kernel_config.py"
+    if not config.is_file():
+        write_atomic(config, "c.IPKernelApp.log_level = 50\nc.HistoryManager.enabled = False\n")
+    return folder
 
 
 def _with_kernel(book):
@@ -254,8 +264,6 @@ def _remove_orphans(notebook: Notebook, outputs: Outputs, written: set[Path]) ->
 
 
 def _write_record(notebook: Notebook, request: Request, written: set[Path], seconds: float) -> None:
-    from importlib.metadata import version
-
     outputs = request.outputs
     base = outputs.results.parent.parent.resolve()
     current = request.inputs(notebook)
@@ -273,13 +281,19 @@ def _write_record(notebook: Notebook, request: Request, written: set[Path], seco
         "genre_utils": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "versions": {name: version(name) for name in _VERSIONS_OF},
+        "versions": _versions(),
         "inputs": current,
         "outputs": {
             path.relative_to(base).as_posix(): project.file_digest(path) for path in sorted(written)
         },
     }
     write_atomic(staleness.record_path(notebook, outputs), json.dumps(record, indent=1) + "\n")
+
+
+def _versions() -> dict[str, str]:
+    # The distribution's name may differ from the module's (xgboost comes as xgboost-cpu, too).
+    distributions = metadata.packages_distributions()
+    return {name: metadata.version(distributions[name][0]) for name in _VERSIONS_OF}
 
 
 def _closing_words(request: Request, dataset, executed: list[Notebook]) -> None:

@@ -71,23 +71,22 @@ def ladders(panels: dict[str, pd.DataFrame], *, chance: float) -> Figure:
 def _draw_ladder(axis, table: pd.DataFrame, chance: float) -> None:
     protocols = [p for p in PROTOCOL_TITLES if p in set(table["protocol"])]
     groups = list(table.groupby("title", sort=False))
-    # The highest line is labelled above its points, the others below: no two labels meet.
-    highest = table.groupby("title", sort=False)["accuracy"].mean().idxmax()
+    middle = (len(groups) - 1) / 2
     for i, (name, rows) in enumerate(groups):
         rows = rows.set_index("protocol").reindex(protocols)
-        x = np.arange(len(protocols)) + 0.08 * (i - (len(groups) - 1) / 2)
+        x = np.arange(len(protocols)) + 0.1 * (i - middle)
         errors = [rows["accuracy"] - rows["accuracy_low"], rows["accuracy_high"] - rows["accuracy"]]
+        axis.plot(x, rows["accuracy"], color=PALETTE[i], alpha=0.35)
         axis.errorbar(
-            x, rows["accuracy"], errors, color=PALETTE[i], marker="osD^v"[i % 5], capsize=3,
+            x, rows["accuracy"], errors, color=PALETTE[i], fmt="osD^v"[i % 5], capsize=3,
             label=name,
         )  # fmt: skip
-        above = name == highest
-        ends = rows["accuracy_high"] if above else rows["accuracy_low"]
-        for position, value, end in zip(x, rows["accuracy"], ends, strict=True):
+        side = -1 if i < middle else 1
+        for position, value in zip(x, rows["accuracy"], strict=True):
             if np.isfinite(value):
                 axis.annotate(
-                    f"{value:.2f}", (position, end), xytext=(0, 4 if above else -4),
-                    textcoords="offset points", ha="center", va="bottom" if above else "top",
+                    f"{value:.2f}", (position, value), xytext=(7 * side, 0),
+                    textcoords="offset points", ha="right" if side < 0 else "left", va="center",
                     color=PALETTE[i], fontsize=9,
                 )  # fmt: skip
     axis.axhline(chance, color="0.5", linestyle=":")
@@ -96,7 +95,7 @@ def _draw_ladder(axis, table: pd.DataFrame, chance: float) -> None:
         xytext=(0, 2), textcoords="offset points", color="0.4", fontsize=9,
     )  # fmt: skip
     axis.set_xticks(range(len(protocols)), [PROTOCOL_TITLES[p] for p in protocols])
-    axis.set_xlim(-0.4, len(protocols) - 0.6)
+    axis.set_xlim(-0.5, len(protocols) - 0.5)
     axis.set_ylim(0, 1.05)
     axis.set_yticks(np.arange(0, 1.01, 0.2))
     axis.grid(axis="x", visible=False)
@@ -152,9 +151,10 @@ def confusion_matrices(matrices: dict[str, pd.DataFrame]) -> Figure:
     figure, axes = plt.subplots(1, n, figsize=(5.2 * n + 0.4, 4.9), squeeze=False)
     for axis, (title, counts) in zip(axes[0], matrices.items(), strict=True):
         shares = counts.div(counts.sum(axis=1), axis=0)
+        shown = (100 * shares).round().astype(int).astype(str).replace("0", "")
         sns.heatmap(
-            100 * shares, ax=axis, vmin=0, vmax=100, cmap="Blues", square=True, annot=True,
-            fmt=".0f", annot_kws={"fontsize": 8}, cbar=False, linewidths=0.5,
+            100 * shares, ax=axis, vmin=0, vmax=100, cmap="Blues", square=True, annot=shown,
+            fmt="s", annot_kws={"fontsize": 8}, cbar=False, linewidths=0.5,
         )  # fmt: skip
         axis.set_title(title)
         axis.set_xlabel("predicted")
@@ -186,7 +186,7 @@ def recall_and_confidence(table: pd.DataFrame, *, title: str) -> Figure:
         linewidths=1.6, zorder=3, label="mean confidence",
     )  # fmt: skip
     axes.set_yticks(y, table["genre"])
-    axes.set_xlim(0, 1)
+    axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("share of the genre's test items (95 % interval)")
     axes.set_title(title)
     axes.legend(loc="lower right")
@@ -265,13 +265,13 @@ def cost_bars(table: pd.DataFrame, *, title: str) -> Figure:
     Parameters
     ----------
     table : pd.DataFrame
-        ``feature, milliseconds``.
+        ``feature_group, milliseconds``.
     title : str
         What the figure says.
     """
     table = table.sort_values("milliseconds")
     figure, axes = plt.subplots(figsize=(7, 0.32 * len(table) + 1))
-    bars = axes.barh(table["feature"], table["milliseconds"], color=PALETTE[0])
+    bars = axes.barh(table["feature_group"], table["milliseconds"], color=PALETTE[0])
     axes.bar_label(bars, fmt="%.0f", padding=3, fontsize=9)
     axes.set_xlabel("milliseconds for one clip, one core")
     axes.grid(axis="y", visible=False)

@@ -36,18 +36,24 @@ def track(iterable: Iterable[Item], *, total: int, desc: str) -> Iterator[Item]:
         What is being done, in a few words.
     """
     file = os.environ.get("PROGRESS_FILE")
-    if not file:
+    if total == 0:
+        yield from iterable
+    elif not file:
         # Notebooks and terminals get a bar; logs (no terminal) get none of its redraws.
         hide = not sys.stderr.isatty() and not _in_notebook()
         yield from notebook_tqdm(iterable, total=total, desc=desc, leave=False, disable=hide)
-        return
+    else:
+        yield from _reported(iterable, Path(file), total, desc)
+
+
+def _reported(iterable: Iterable[Item], file: Path, total: int, desc: str) -> Iterator[Item]:
     written = 0.0
     for done, item in enumerate(iterable):
         if time.monotonic() - written > _WRITE_EVERY_S:
-            _report(Path(file), desc, done, total)
+            _report(file, desc, done, total)
             written = time.monotonic()
         yield item
-    _report(Path(file), desc, total, total)
+    _report(file, desc, total, total)
 
 
 def _in_notebook() -> bool:
@@ -86,17 +92,18 @@ class Watcher:
         self._file.unlink(missing_ok=True)
 
     def _draw(self) -> None:
-        bar, interval = None, 0.3 if sys.stderr.isatty() else 20
+        bar, drawn, interval = None, None, 0.3 if sys.stderr.isatty() else 20
         while not self._stop.wait(0.3):
             try:
                 state = json.loads(self._file.read_text())
             except (FileNotFoundError, json.JSONDecodeError):
                 continue
             desc = f"{self._title}: {state['desc']}"
-            if bar is None or bar.desc != f"{desc}: " or state["done"] < bar.n:
+            if bar is None or drawn != desc or state["done"] < bar.n:
                 if bar is not None:
                     bar.close()
                 bar = tqdm(total=state["total"], desc=desc, leave=False, mininterval=interval)
+                drawn = desc
             bar.update(state["done"] - bar.n)
         if bar is not None:
             bar.close()

@@ -95,7 +95,7 @@ class Report:
 
         if self.dataset.synthetic:
             figure.text(
-                0.995, 0.005, "demo (synthetic)", ha="right", va="bottom", fontsize=8, color="0.45"
+                0.997, 0.993, "demo (synthetic)", ha="right", va="top", fontsize=8, color="0.45"
             )
         path = self.outputs.figures / f"{self._number}_{slug}.png"
         png = io.BytesIO()

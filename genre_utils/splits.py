@@ -140,15 +140,13 @@ def make_splits(
 
 
 def fair_splits(items: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Split]:
-    """Part items so that the protocols differ in what may leak and in nothing else.
+    """Part items so that the protocols differ in what may leak and in little else.
 
     Under every protocol the folds together test the segments of the tracks in the
-    fault-filtered test part, each once, and each fold trains on as many items as the
-    fault-filtered training part has, genre by genre (tracks for the protocols that keep
-    tracks whole, segments for ``segment_random``). Where a genre has too few tracks left
-    to draw from, all of them are taken. How many tracks the drawn segments come from, and
-    how many artists the drawn tracks, is not held equal: both are more than in the
-    fault-filtered training part.
+    fault-filtered test part, each once, and each fold trains on as many segments as the
+    fault-filtered training part has, genre by genre. They are drawn track by track, so
+    that they come from about as many tracks, too. How many artists they come from is not
+    held equal: more than in the fault-filtered training part.
 
     Parameters
     ----------
@@ -160,10 +158,10 @@ def fair_splits(items: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Sp
         other segments of the data, those of the same tracks included.
         ``track_random``: the test tracks in up to five stratified folds; draws from
         all tracks outside the fold's test part.
-        ``artist_grouped``: the test tracks in up to five folds of whole artists;
-        draws from the tracks of other artists, never from those without an artist. Test
-        tracks without an artist (7 of 290 in GTZAN) are tested all the same, so that
-        the test items stay equal; whether their artist is in training is not known.
+        ``artist_grouped``: all test tracks at once; draws from the tracks of artists that
+        have no test track, never from those without an artist. Test tracks without an
+        artist (7 of 290 in GTZAN) are tested all the same, so that the test items stay
+        equal; whether their artist is in training is not known.
         ``fault_filtered``: the published split itself.
     seed : int
         Decides the folds and the draws.
@@ -171,9 +169,8 @@ def fair_splits(items: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Sp
     Returns
     -------
     list of Split
-        One for each fold. Every genre is in each training part; a test part may miss
-        genres, since a genre's test tracks can come from fewer artists than folds
-        (blues: 3 artists in GTZAN), so the folds are to be evaluated together.
+        One for each fold. Every genre is in each training part; where a genre has too few
+        segments left to draw from, all of them are taken.
 
     Raises
     ------
@@ -184,38 +181,28 @@ def fair_splits(items: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Sp
     published = _fault_filtered(items, seed)
     if protocol == "fault_filtered":
         return [published]
-    tracks = _tracks(items)
-    genres = tracks["genre"].to_numpy()
-    in_test = tracks["fault_filtered_split"].eq("test").fillna(False).to_numpy(dtype=bool)
+    tested = np.zeros(len(items), dtype=bool)
+    tested[published.test] = True
     if protocol == "segment_random":
         _check_segments(items)
-        tested = np.zeros(len(items), dtype=bool)
-        tested[published.test] = True
         folds = np.where(tested, items["segment_index"].to_numpy(dtype=int), -1)
-        wanted = items["genre"].iloc[published.train].value_counts()
+    elif protocol == "track_random":
+        tracks = _tracks(items[tested])
+        dealt = _deal(tracks["genre"].to_numpy(), _groups(tracks, by_artist=False), seed)
+        fold_of = dict(zip(tracks["track_id"], dealt, strict=True))
+        folds = np.where(tested, items["track_id"].map(fold_of).fillna(-1), -1).astype(int)
     else:
-        grouped = protocol == "artist_grouped"
-        folds = np.full(len(tracks), -1)
-        groups = _groups(tracks, by_artist=grouped)[in_test]
-        folds[in_test] = _deal(genres[in_test], groups, seed)
-        in_train = tracks["fault_filtered_split"].eq("train").fillna(False)
-        wanted = tracks.loc[in_train.to_numpy(dtype=bool), "genre"].value_counts()
+        folds = np.where(tested, 0, -1)
 
+    wanted = items["genre"].iloc[published.train].value_counts()
     splits = []
     for fold in np.unique(folds[folds >= 0]):
-        rng = np.random.default_rng([seed, int(fold)])
-        held_out = folds == fold
-        if protocol == "segment_random":
-            train = _draw(items["genre"].to_numpy(), ~held_out, wanted, rng)
-            test = np.flatnonzero(held_out)
-        else:
-            allowed = ~held_out
-            if grouped:
-                artists = _artists(tracks)
-                allowed &= (artists.notna() & ~artists.isin(artists[held_out].dropna())).to_numpy()
-            train = _positions(items, tracks, _draw(genres, allowed, wanted, rng))
-            test = _positions(items, tracks, np.flatnonzero(held_out))
-        split = Split(protocol, int(fold), seed, train, test)
+        allowed = folds != fold
+        if protocol == "artist_grouped":
+            artists = _artists(items)
+            allowed &= (artists.notna() & ~artists.isin(artists[tested].dropna())).to_numpy()
+        train = _draw_tracks(items, allowed, wanted, np.random.default_rng([seed, int(fold)]))
+        split = Split(protocol, int(fold), seed, train, np.flatnonzero(folds == fold))
         _check_genres(items, split, ("train",))
         splits.append(split)
     return splits
@@ -331,10 +318,6 @@ def _groups(tracks: pd.DataFrame, *, by_artist: bool) -> np.ndarray:
     return groups.to_numpy(dtype=object)
 
 
-def _positions(items: pd.DataFrame, tracks: pd.DataFrame, chosen: np.ndarray) -> np.ndarray:
-    return np.flatnonzero(items["track_id"].isin(tracks["track_id"].iloc[chosen]))
-
-
 def _deal(
     genres: np.ndarray, groups: np.ndarray, seed: int, *, n_folds: int = _FAIR_FOLDS
 ) -> np.ndarray:
@@ -352,14 +335,21 @@ def _deal(
     return folds
 
 
-def _draw(
-    genres: np.ndarray, allowed: np.ndarray, wanted: pd.Series, rng: np.random.Generator
+def _draw_tracks(
+    items: pd.DataFrame, allowed: np.ndarray, wanted: pd.Series, rng: np.random.Generator
 ) -> np.ndarray:
-    drawn = []
-    for genre, count in wanted.sort_index().items():
-        pool = np.flatnonzero(allowed & (genres == genre))
-        drawn.append(rng.choice(pool, size=min(count, len(pool)), replace=False))
-    return np.concatenate(drawn)
+    """Return allowed positions of randomly drawn tracks, `wanted` many of each genre."""
+    columns = ["track_id", "genre"] + (["segment_index"] if "segment_index" in items else [])
+    pool = items[allowed][columns].assign(position=np.flatnonzero(allowed))
+    # Sorted, so that the order of the items has no part in what is drawn.
+    pool = pool.sort_values(columns)
+    tracks = pool["track_id"].unique()
+    pool["turn"] = pool["track_id"].map(
+        dict(zip(tracks, rng.permutation(len(tracks)), strict=True))
+    )
+    pool = pool.sort_values("turn", kind="stable")
+    taken = pool.groupby("genre").cumcount() < pool["genre"].map(wanted).fillna(0)
+    return pool.loc[taken, "position"].to_numpy()
 
 
 def _stratified(genres: pd.Series, n_folds: int, seed: int, what: str) -> np.ndarray:

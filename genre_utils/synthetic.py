@@ -2,7 +2,7 @@
 
 Nothing here was recorded. Ten `GenreRule` entries state the conventions of ten genres:
 tempo, groove, harmony, instruments, loudness. Fifty invented artists play by them, each in
-a way of their own, and record two tracks in the sound of their own rhythm. So a classifier
+a way of their own, and record two tracks in the sound of their own studio. So a classifier
 finds in this data what it finds in real music: genres that overlap, pieces of one track that
 are nearly alike, and tracks of one artist that share more than their genre.
 
@@ -44,7 +44,7 @@ These {len(GENRES) * ARTISTS_PER_GENRE * TRACKS_PER_ARTIST} clips were computed 
 genre_utils/synthetic.py (version {VERSION}) from a seed. No recording,
 no composition and no person's voice is in them; the artists are invented. They are for
 learning and testing. Results from them say nothing about real music: call them
-"{TITLE}" wherever they are shown. Dedicated to the public domain (CC0 1.0).
+"{TITLE}" wherever they are shown. Licence: that of the project (MIT).
 """
 
 
@@ -111,7 +111,9 @@ def _wave_tables(patch: Patch, f0: float, dullness: float) -> tuple[np.ndarray, 
     return tuple(fft.irfft(spectra, axis=1).astype(np.float32))
 
 
-def tone(patch: Patch, midi: float, seconds: float, *, dullness=0.0, detune=0.0) -> np.ndarray:
+def tone(
+    patch: Patch, midi: float, seconds: float, *, dullness: float = 0.0, detune: float = 0.0
+) -> np.ndarray:
     """Play one note.
 
     Parameters
@@ -537,7 +539,7 @@ class Colour:
 
 @dataclass(frozen=True)
 class Artist:
-    """What an artist keeps from track to track: habits, instruments and a rhythm."""
+    """What an artist keeps from track to track: habits, instruments and a studio."""
 
     tempo: float
     groove: dict[str, str]
@@ -563,7 +565,7 @@ _ARTIST_SPREAD = {"tilt": 0.7, "bells": 2.2, "level": 1.2}
 _TAKE_SPREAD = {"tilt": 0.5, "bells": 1.8, "level": 0.8}
 
 
-def invent_artist(genre: str, number: int) -> Artist:
+def _invent_artist(genre: str, number: int) -> Artist:
     """Draw an artist from the seed; the same `genre` and `number` always give the same one."""
     rng = np.random.default_rng([_SEED, GENRES.index(genre), number])
     own = RULES[genre]
@@ -635,7 +637,7 @@ class _Session:
     def __init__(self, track: Track):
         self._seed = [_SEED, GENRES.index(track.genre), track.artist]
         self.rng = rng = np.random.default_rng([*self._seed, track.take, 1])
-        self.rule, self.artist = RULES[track.genre], invent_artist(track.genre, track.artist)
+        self.rule, self.artist = RULES[track.genre], _invent_artist(track.genre, track.artist)
         self.parts = {part: np.zeros(N_SAMPLES, np.float32) for part in _PARTS}
         self._rendered: dict[tuple, np.ndarray] = {}
 
@@ -805,17 +807,19 @@ def _index() -> str:
     return rows.getvalue()
 
 
-def _sound_files(folder: Path) -> dict[str, str]:
-    """Digests of the sound files that the manifest vouches for and that are as it says."""
+def _good_files(folder: Path) -> dict[str, str]:
+    """Digests of the sound files that are as the manifest of this version says."""
     try:
         manifest = json.loads((folder / _MANIFEST).read_text())
-        files = manifest["files"] if manifest["version"] == VERSION else {}
+        promised = dict(manifest["files"]) if manifest["version"] == VERSION else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return {
-        name: digest
-        for name, digest in files.items()
-        if (folder / name).is_file() and project.file_digest(folder / name) == digest
+        track.path: promised[track.path]
+        for track in TRACKS
+        if track.path in promised
+        and (folder / track.path).is_file()
+        and project.file_digest(folder / track.path) == promised[track.path]
     }
 
 
@@ -836,7 +840,7 @@ def ensure(folder: Path) -> Path:
         The same folder, complete.
     """
     folder = Path(folder)
-    files = _sound_files(folder)
+    files = _good_files(folder)
     missing = [track for track in TRACKS if track.path not in files]
     if missing:
         (folder / _MANIFEST).unlink(missing_ok=True)
@@ -846,6 +850,9 @@ def ensure(folder: Path) -> Path:
         )
         bar = with_progress(digests, total=len(missing), desc=f"making {TITLE}")
         files |= dict(zip((track.path for track in missing), bar, strict=True))
+        for path in list((folder / "genres_original").rglob("*.wav")):
+            if path.relative_to(folder).as_posix() not in files:
+                path.unlink()  # another version's
     for name, text in (("README.txt", _README), ("tracks.csv", _index())):
         if missing or not (folder / name).is_file() or (folder / name).read_text() != text:
             project.write_atomic(folder / name, text)

@@ -52,7 +52,7 @@ def accuracy(result: StudyResult, dataset: Dataset, *, n_boot: int, stage: str) 
             "validation_accuracy": same["validation_accuracy"].mean(),
             "fit_cpu_s": same["fit_cpu_s"].mean(),
         }
-        for unit, scored in (("segment", group), ("track", evaluation.to_tracks(group))):
+        for unit, scored in (("segment", group), ("track", to_tracks(group))):
             summary = evaluation.summary(scored, artists=artists, n_boot=n_boot)
             table.append(shared | {"unit": unit} | summary)
     frame = pd.DataFrame(table)
@@ -64,6 +64,16 @@ def accuracy(result: StudyResult, dataset: Dataset, *, n_boot: int, stage: str) 
     else:
         frame["reason"] = None
     return _in_order(frame)
+
+
+def to_tracks(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add up the votes of each track's segments, whichever fold predicted them.
+
+    Under ``segment_random`` a track's segments are spread over the folds; all of them
+    vote together, so that every protocol gives one answer a track (and seed).
+    """
+    runs = rows["model"] + rows["seed"].map(" seed {}".format)
+    return evaluation.to_tracks(rows.assign(run_id=runs, fold=0))
 
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
@@ -323,7 +333,7 @@ def against_baseline(
         number of comparisons.
     """
     rows = predictions_of(result, protocol=protocol, segment_s=segment_s)
-    rows = pd.concat(evaluation.to_tracks(group) for _, group in rows.groupby("model", sort=False))
+    rows = pd.concat(to_tracks(group) for _, group in rows.groupby("model", sort=False))
     reference = rows[rows["model"] == baseline]
     table = []
     for name, group in rows.groupby("model", sort=False):

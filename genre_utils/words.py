@@ -33,11 +33,11 @@ def ladder_fall(ladder: pd.DataFrame, fair: pd.DataFrame, *, model: str) -> str:
         f"{plain.iloc[0] - plain.iloc[-1]:.2f}."
     )
     if len(same) > 1:
-        lost = same.iloc[0] - same.iloc[-1]
         text += (
-            f" With the same test items and the same training size it still goes from "
-            f"{same.iloc[0]:.2f} to {same.iloc[-1]:.2f}: {lost:.2f} of the fall is leakage; "
-            "the rest comes from sample size and test items."
+            f" With the same test items and the same training size it goes from "
+            f"{same.iloc[0]:.2f} to {same.iloc[-1]:.2f}: a fall of "
+            f"{same.iloc[0] - same.iloc[-1]:.2f} that neither sample size nor the choice of test "
+            "items can explain."
         )
     return text
 

@@ -106,7 +106,7 @@ report.table(feature_report.series_coverage(data), "series")
 # %%
 cost = report.table(feature_report.costs(data, repeats=n_repeats), "cost")
 report.figure(
-    plots.cost_bars(cost, title="Separating harmony and percussion costs most"),
+    plots.cost_bars(cost, title="What each group of features costs"),
     "cost",
     alt=words.cost_alt(cost),
 )

@@ -38,7 +38,7 @@ profile = "full"
 segment_lengths = [30.0, 10.0, 3.0]
 protocols = ["segment_random", "track_random", "artist_grouped", "fault_filtered"]
 models = ["knn_1", "knn", "svm_c10", "svm", "logistic", "tree", "forest", "xgboost", "mlp"]
-n_folds = 3
+n_folds = 5
 n_trials = 20
 seed = 0
 ladder_segment_s = 10.0
@@ -196,7 +196,7 @@ tables.search_summary(searches)
 # %%
 best = tables.best_by_validation(result, protocol=protocol)
 setting = {name: best[name] for name in ("model", "source", "segment_s")}
-rows = evaluation.to_tracks(tables.predictions_of(result, protocol=protocol, **setting))
+rows = tables.to_tracks(tables.predictions_of(result, protocol=protocol, **setting))
 leaky = tables.predictions_of(result, protocol="segment_random", segment_s=ladder_segment_s)
 matrices = {
     f"{CLASSICAL[fair_models[0]].title}, segments at random": evaluation.confusion(
