@@ -93,6 +93,8 @@ class Request:
         """Return why a notebook must run, or None."""
         if project.retrain():
             return "RETRAIN is set"
+        if self.from_predictions:
+            return "a report is made anew whenever it is asked for"
         return staleness.why_stale(notebook, self.outputs, self.inputs(notebook))
 
 
@@ -184,6 +186,8 @@ def execute(notebook: Notebook, request: Request) -> float:
     from genre_utils.progress import Watcher
 
     outputs, started = request.outputs, time.monotonic()
+    # Taken before the run: what is changed while it runs makes its outputs stale.
+    inputs = request.inputs(notebook)
     work = project.cache_root() / "running" / f"{outputs.dataset}-{request.profile}"
     work.mkdir(parents=True, exist_ok=True)
     source, result = work / f"{notebook.name}.ipynb", work / f"{notebook.name}.executed.ipynb"
@@ -220,7 +224,7 @@ def execute(notebook: Notebook, request: Request) -> float:
     written = {Path(line) for line in manifest.read_text().splitlines()} | {executed.resolve()}
     _remove_orphans(notebook, outputs, written)
     seconds = time.monotonic() - started
-    _write_record(notebook, request, written, seconds)
+    _write_record(notebook, request, inputs, written, seconds)
     return seconds
 
 
@@ -268,9 +272,9 @@ def _write_record(notebook: Notebook, request: Request, written: set[Path], seco
     base = outputs.results.parent.parent.resolve()
     current = request.inputs(notebook)
     earlier = staleness.read_record(notebook, outputs)
-    if current["data"] is None and earlier:
+    if inputs["data"] is None and earlier:
         # Rebuilt from predictions: they still rest on the data of the run that made them.
-        current["data"] = earlier["inputs"]["data"]
+        inputs["data"] = earlier["inputs"]["data"]
     record = {
         "notebook": notebook.name,
         "dataset": outputs.dataset,
@@ -282,7 +286,7 @@ def _write_record(notebook: Notebook, request: Request, written: set[Path], seco
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "versions": _versions(),
-        "inputs": current,
+        "inputs": inputs,
         "outputs": {
             path.relative_to(base).as_posix(): project.file_digest(path) for path in sorted(written)
         },
@@ -306,6 +310,11 @@ def _closing_words(request: Request, dataset, executed: list[Notebook]) -> None:
         f"  {figures} figures    {_shown(outputs.figures)}\n"
         f"  notebooks    {_shown(outputs.results / 'notebooks')}"
     )
+    if request.from_predictions:
+        kept = [n.name for n in staleness.notebooks() if n not in request.notebooks]
+        print(
+            f"Made from stored predictions. Left as it was, since it shows data: {', '.join(kept)}."
+        )
     if dataset.synthetic:
         print(
             "These are numbers of the demo (synthetic) data, not the published ones: "

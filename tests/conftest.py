@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -53,3 +55,17 @@ def demo(isolated_from_results):
     from genre_utils import datasets
 
     return datasets.load("demo")
+
+
+@pytest.fixture(scope="session")
+def smoke(demo, isolated_from_results):
+    """Outputs of every notebook, executed in the smoke profile from a warm cache."""
+    from genre_utils import features
+
+    features.table(demo, segment_s=10.0)
+    for kind in ("log_mel", "mfcc"):
+        features.series(demo, kind=kind)
+    command = [sys.executable, "-m", "genre_utils.pipeline", "run", "--profile", "smoke"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=project.root())
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project.Outputs("demo", "smoke")

@@ -13,26 +13,11 @@ import pandas as pd
 import pytest
 
 from genre_utils import project, staleness
-from genre_utils.project import Outputs
 
 NOTEBOOKS = staleness.notebooks()
 BY_NAME = {"argvalues": NOTEBOOKS, "ids": [nb.name for nb in NOTEBOOKS]}
 # The test's own time limit is wider: a busy machine is no reason to fail.
 SECONDS_EACH = 20
-
-
-@pytest.fixture(scope="session")
-def smoke(demo, isolated_from_results):
-    """Outputs of every notebook, executed in the smoke profile from a warm cache."""
-    from genre_utils import features
-
-    features.table(demo, segment_s=10.0)
-    for kind in ("log_mel", "mfcc"):
-        features.series(demo, kind=kind)
-    command = [sys.executable, "-m", "genre_utils.pipeline", "run", "--profile", "smoke"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=project.root())
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Outputs("demo", "smoke")
 
 
 def cells(notebook):

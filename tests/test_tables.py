@@ -1,0 +1,125 @@
+import pandas as pd
+import pytest
+import study_script
+
+from genre_utils import splits, tables, words
+from genre_utils.models.classical import CLASSICAL
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Tables of a small study, and its data set."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OUTPUT_ROOT", str(tmp_path_factory.mktemp("study")))
+        patch.setenv("JOBS", "1")
+        patch.setattr("genre_utils.features.table", None)
+        dataset = study_script.small_dataset()
+        result = study_script.run(dataset, protocols=list(splits.PROTOCOLS))
+        accuracy = tables.accuracy(result, dataset, n_boot=100, stage="final")
+        fair = tables.accuracy(result, dataset, n_boot=100, stage="fair")
+    return result, accuracy, fair
+
+
+def test_accuracy_has_a_row_for_each_setting_and_unit(study):
+    _, accuracy, _ = study
+    settings = accuracy[["model", "segment_s", "protocol", "unit"]]
+    assert not settings.duplicated().any()
+    assert len(settings) == 2 * 4 * 2
+    for value in ("accuracy", "macro_f1"):
+        low, mid, high = (accuracy[f"{value}{end}"] for end in ("_low", "", "_high"))
+        assert ((low <= mid) & (mid <= high)).all()
+    assert accuracy["protocol"].map(splits.PROTOCOLS.index).is_monotonic_increasing
+
+
+def test_every_track_answers_once_when_its_segments_vote(study):
+    _, accuracy, _ = study
+    tracks = accuracy[accuracy["unit"] == "track"]
+    assert (tracks["n_items"] == tracks["n_tracks"]).all()
+    segments = accuracy[accuracy["unit"] == "segment"]
+    assert (segments["n_items"] == 2 * segments["n_tracks"]).all()
+
+
+def test_the_accuracy_can_be_recomputed_from_the_rows_by_hand(study):
+    result, accuracy, _ = study
+    rows = tables.predictions_of(result, model="logistic", protocol="artist_grouped")
+    predicted = rows.filter(like="p_").idxmax(axis=1).str.removeprefix("p_")
+    row = accuracy.query(
+        "model == 'logistic' and protocol == 'artist_grouped' and unit == 'segment'"
+    ).iloc[0]
+    assert row["accuracy"] == pytest.approx((predicted == rows["y_true"]).mean())
+
+
+def test_the_ladder_goes_from_lax_to_strict_in_table_and_words(study):
+    _, accuracy, fair = study
+    ladder = tables.ladder(accuracy, models=["knn_1"], segment_s=10.0)
+    assert list(ladder["protocol"]) == list(splits.PROTOCOLS)
+    same = tables.ladder(fair, models=["knn_1"], segment_s=10.0)
+    text = words.ladder_fall(ladder, same, model="knn_1")
+    assert text.index("segment_random") < text.index("artist_grouped")
+    first, last = ladder["accuracy"].iloc[[0, -1]]
+    assert f"a fall of {first - last:.2f}" in text
+    assert "`" not in words.ladder_alt(ladder, "per segment")
+
+
+def test_wide_tables_show_dashes_and_the_reason_stands_apart(study):
+    _, accuracy, _ = study
+    impossible = {
+        "segment_s": 30.0, "source": "audio", "protocol": "segment_random", "n_tracks": 100,
+        "reason": "one segment a track",
+    }  # fmt: skip
+    settings = accuracy[accuracy["protocol"] != "segment_random"].assign(segment_s=30.0)
+    frame = pd.concat([accuracy, settings, pd.DataFrame([impossible])], ignore_index=True)
+    wide = tables.wide(frame, unit="track")
+    assert (wide.loc[30.0, "segment_random"] == "–").all()
+    assert tables.reasons(frame)["reason"].tolist() == ["one segment a track"]
+
+
+def test_the_leaderboard_takes_the_length_that_validation_chose(study):
+    _, accuracy, _ = study
+    better = accuracy.assign(segment_s=30.0, validation_accuracy=0.99, accuracy=0.01)
+    board = tables.leaderboard(pd.concat([accuracy, better], ignore_index=True))
+    assert set(board["segment_s"]) == {30.0}, "picked by validation, not by test accuracy"
+    shown = tables.leaderboard_to_read(board)
+    assert list(shown.columns[2:6]) == list(splits.PROTOCOLS)
+    assert not shown.isna().any().any()
+
+
+def test_best_by_validation_ignores_test_accuracy(study):
+    result, _, _ = study
+    best = tables.best_by_validation(result, protocol="fault_filtered")
+    runs = result.runs.query("protocol == 'fault_filtered' and stage == 'final'")
+    assert best["validation_accuracy"] == runs.groupby("model")["validation_accuracy"].mean().max()
+
+
+def test_searches_say_which_won_and_what_each_cost(study):
+    result, _, _ = study
+    searches = tables.searches(result)
+    assert set(searches["model"]) == {"logistic"}
+    assert (searches["grid_won"] + searches["bayes_won"] == searches["n_folds"]).all()
+    assert (searches[["grid_cpu_s", "bayes_cpu_s"]] > 0).all().all()
+    assert "Bayesian optimisation found the better score" in words.search_winner(searches)
+
+
+def test_importance_of_every_feature_is_kept_with_its_spread(study):
+    result, _, _ = study
+    importance = tables.importance(result)
+    assert importance.groupby("model")["feature"].nunique().tolist() == [57]
+    assert (importance["drop_low"] <= importance["drop_high"]).all()
+    assert set(importance["protocol"]) == {"fault_filtered"}
+
+
+def test_a_model_is_compared_with_the_baseline_on_the_same_tracks(study):
+    result, accuracy, _ = study
+    table = tables.against_baseline(
+        result, protocol="fault_filtered", baseline="knn_1", segment_s=10.0, n_boot=100
+    )
+    scores = accuracy.query("protocol == 'fault_filtered' and unit == 'track'")
+    scores = scores.set_index("model")["accuracy"]
+    assert table["difference"].iloc[0] == pytest.approx(scores["logistic"] - scores["knn_1"])
+    assert 0 <= table["mcnemar_p"].iloc[0] <= 1
+
+
+def test_models_are_described_in_their_order():
+    table = tables.models(list(CLASSICAL))
+    assert list(table["model"]) == list(CLASSICAL)
+    assert "55" in table.set_index("model").loc["knn", "grid"]
