@@ -267,10 +267,11 @@ def _remove_orphans(notebook: Notebook, outputs: Outputs, written: set[Path]) ->
             path.unlink(missing_ok=True)
 
 
-def _write_record(notebook: Notebook, request: Request, written: set[Path], seconds: float) -> None:
+def _write_record(
+    notebook: Notebook, request: Request, inputs: dict, written: set[Path], seconds: float
+) -> None:
     outputs = request.outputs
     base = outputs.results.parent.parent.resolve()
-    current = request.inputs(notebook)
     earlier = staleness.read_record(notebook, outputs)
     if inputs["data"] is None and earlier:
         # Rebuilt from predictions: they still rest on the data of the run that made them.
