@@ -56,10 +56,12 @@ class Report:
     def table(self, frame: pd.DataFrame, slug: str) -> pd.DataFrame:
         """Write a table to ``results/<dataset>/NN_<slug>.csv`` and return it.
 
-        Numbers are written with six significant digits.
+        Its first column says which data set it is of; numbers have six significant digits.
         """
         path = self.outputs.results / f"{self._number}_{slug}.csv"
-        write_atomic(path, frame.to_csv(index=False, float_format="%.6g"))
+        written = frame.copy()
+        written.insert(0, "dataset", self.dataset.title)
+        write_atomic(path, written.to_csv(index=False, float_format="%.6g"))
         self._note(path)
         return frame
 
@@ -77,7 +79,7 @@ class Report:
                 f"{name}.csv is not there for {self.dataset.name!r}; "
                 f"make it with: make {name[:2]} DATASET={self.dataset.name}"
             )
-        return pd.read_csv(path)
+        return pd.read_csv(path).drop(columns="dataset", errors="ignore")
 
     def figure(self, figure, slug: str, *, alt: str) -> Image:
         """Write a figure as PNG and SVG and return it as a picture with alt text.

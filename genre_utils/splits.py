@@ -263,9 +263,14 @@ def inner_folds(
     return pairs
 
 
-def _check(items: pd.DataFrame, protocol: str) -> None:
+def check_protocol(protocol: str) -> None:
+    """Raise a `SplitError` if there is no protocol of that name."""
     if protocol not in PROTOCOLS:
         raise SplitError(f"unknown protocol {protocol!r}; expected one of {', '.join(PROTOCOLS)}")
+
+
+def _check(items: pd.DataFrame, protocol: str) -> None:
+    check_protocol(protocol)
     missing = {"track_id", "genre"} - set(items.columns)
     if missing:
         raise SplitError(f"the items have no column {_listed(missing)}; found {_listed(items)}")

@@ -8,7 +8,7 @@ import pandas as pd
 from genre_utils import evaluation, splits
 from genre_utils.datasets import Dataset
 from genre_utils.experiments import StudyResult
-from genre_utils.models.classical import CLASSICAL, Range
+from genre_utils.models.classical import CLASSICAL, Range, named
 from genre_utils.results import interval
 
 _SETTING = ["segment_s", "source", "protocol", "model"]
@@ -96,7 +96,7 @@ def models(names: list[str]) -> pd.DataFrame:
                 "Bayesian search": ", ".join(f"{k}: {_listed(v)}" for k, v in model.space.items())
                 or "–",
             }
-            for model in map(CLASSICAL.get, names)
+            for model in named(names)
         ]
     )
 

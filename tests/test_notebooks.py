@@ -89,8 +89,7 @@ def test_smoke_run_takes_seconds_and_reproduces_itself(notebook, smoke):
     assert record["duration_s"] <= SECONDS_EACH * (1 if os.environ.get("CI") else 3)
     executed = smoke.results / "notebooks" / f"{notebook.name}.ipynb"
     tags = [c.metadata.get("tags", []) for c in nbformat.read(executed, 4).cells]
-    if notebook.number != "02":
-        assert any("nbval-check-output" in t for t in tags)
+    assert any("nbval-check-output" in t for t in tags)
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q"]
     command += ["-p", "no:cacheprovider", "-c", os.devnull, str(executed)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=project.root())
@@ -132,6 +131,11 @@ def test_every_output_is_recorded_and_says_that_it_is_synthetic(smoke):
     assert written == recorded
     for figure in smoke.figures.glob("*.svg"):
         assert "demo (synthetic)" in figure.read_text()
+    for table in smoke.results.glob("0*.csv"):
+        frame = pd.read_csv(table)
+        assert set(frame["dataset"]) <= {"demo (synthetic)"}
+    for executed in (smoke.results / "notebooks").glob("*.ipynb"):
+        assert "Executed on: demo (synthetic)" in executed.read_text()
 
 
 def test_figures_in_executed_notebooks_have_alt_text(smoke):

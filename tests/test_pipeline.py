@@ -167,7 +167,7 @@ def test_a_failing_notebook_leaves_no_result_and_says_where_to_look(tmp_path, sm
     arguments = ["run", "03", "-p", "models", '["no_such_model"]']
     done = run(*arguments, OUTPUT_ROOT=str(tmp_path))
     assert done.returncode == 1
-    assert "03_baselines failed: KeyError" in done.stderr or "unknown model" in done.stderr
+    assert "03_baselines failed: ProjectError: unknown model 'no_such_model'" in done.stderr
     assert "executed.ipynb" in done.stderr
     assert not list(tmp_path.rglob("*.ipynb")) and not list(tmp_path.rglob("provenance"))
 

@@ -14,6 +14,8 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
+from genre_utils.project import ProjectError
+
 
 @dataclass(frozen=True)
 class Range:
@@ -201,3 +203,17 @@ CLASSICAL: dict[str, ClassicalModel] = {
     )
 }
 """The classical models of this study by name, in the order of the tables."""
+
+
+def named(names: list[str]) -> list[ClassicalModel]:
+    """Return models by their names.
+
+    Raises
+    ------
+    ProjectError
+        If there is no model of a name; lists the names there are.
+    """
+    unknown = [name for name in names if name not in CLASSICAL]
+    if unknown:
+        raise ProjectError(f"unknown model {unknown[0]!r}; expected one of {', '.join(CLASSICAL)}")
+    return [CLASSICAL[name] for name in names]
