@@ -213,6 +213,8 @@ def importance(table: pd.DataFrame, *, title: str, top: int = 15) -> Figure:
     for axis, (name, rows) in zip(axes[0], groups, strict=True):
         rows = rows.nlargest(top, "drop").iloc[::-1]
         errors = [rows["drop"] - rows["drop_low"], rows["drop_high"] - rows["drop"]]
+        # A mean may lie outside its own 10th to 90th percentile: then there is no line there.
+        errors = [error.clip(lower=0) for error in errors]
         axis.barh(rows["feature"], rows["drop"], xerr=errors, color=PALETTE[0], ecolor="0.3")
         axis.set_title(name)
         axis.set_xlabel("accuracy lost when shuffled")
