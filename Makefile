@@ -6,7 +6,8 @@
 ## Both set up what they need. Goals:
 ##   help       this text
 ##   setup      make .venv and install the locked versions (done by itself, too)
-##   data       say what a data set holds and what is missing; make the demo set
+##   data       fetch gtzan or gtzan-mini where it is not there yet, or make the
+##              demo set; say what there is
 ##   all        every notebook: tables to results/, figures to figures/
 ##   NN         one notebook and what it needs, e.g. make 03
 ##   smoke      all, on less and in a minute or two, to build/smoke/
@@ -104,7 +105,7 @@ setup:
 	@$(set_up)
 
 data: setup
-	@$(venv_python) -m genre_utils info "$$DATASET"
+	@$(venv_python) -m genre_utils fetch "$$DATASET"
 
 all:
 	$(call run_study,)

@@ -1,6 +1,7 @@
 """The command line: ``python -m genre_utils COMMAND``.
 
-Exit codes: 0 is a good answer, 1 a bad one (a split leaks), 2 wrong input.
+Exit codes: 0 is a good answer, 1 a bad one (a split leaks, a file is missing), 2 wrong
+input.
 """
 
 import argparse
@@ -76,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     info.add_argument("dataset", metavar="DATASET", help=f"{known}, or a folder")
     info.set_defaults(run=_info)
+    _add_fetch(commands, known)
+    _add_validate(commands, known)
+    _add_collect(commands)
     return parser
 
 
@@ -142,4 +146,125 @@ def _info(options: argparse.Namespace) -> int:
     print(f"{dataset.title}: {len(dataset.tracks)} tracks in {dataset.root}\n")
     print(datasets.describe(dataset).to_string())
     print(f"\nfeature tables: {tables}\nlicence: {dataset.licence}\ncite: {dataset.citation}")
+    return 0
+
+
+def _add_fetch(commands: argparse._SubParsersAction, known: str) -> None:
+    fetch = commands.add_parser(
+        "fetch",
+        help="fetch a data set where it is not there yet",
+        description="Fetch GTZAN or GTZAN mini to DATA_ROOT, or make the demo set, where it is "
+        "not there yet; then say what there is. A transfer that was cut off goes on.",
+    )
+    fetch.add_argument("dataset", metavar="DATASET", help=f"{known}, or a folder (only described)")
+    fetch.add_argument(
+        "--archive",
+        metavar="FILE",
+        type=Path,
+        help="unpack this zip or tar.gz archive instead of asking the network for one",
+    )
+    fetch.set_defaults(run=_fetch)
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    if options.dataset in ("gtzan", "gtzan-mini"):
+        from genre_utils import downloads
+
+        try:
+            root = downloads.fetch(options.dataset, archive=options.archive)
+        except downloads.DownloadError as error:
+            if error.instructions:
+                print(error.instructions, file=sys.stderr)
+            raise
+        if root is None:
+            print(
+                "There are sound files already, so nothing was fetched. To see what is missing: "
+                f"python -m genre_utils validate {options.dataset}\n"
+            )
+        else:
+            print(f"Fetched to {root}\n")
+    elif options.archive is not None:
+        raise ProjectError("--archive is for gtzan and gtzan-mini; unpack this one yourself")
+    return _info(options)
+
+
+def _add_validate(commands: argparse._SubParsersAction, known: str) -> None:
+    validate = commands.add_parser(
+        "validate",
+        help="list what is missing of a data set and what differs",
+        description="List tracks without sound file, picture or row in a table, files that "
+        "differ from their checksums, headers that cannot be read and files that do not belong. "
+        "Exit code 0: complete; 1: something is listed; 2: wrong input.",
+    )
+    validate.add_argument("dataset", metavar="DATASET", help=f"{known}, or a folder")
+    validate.add_argument(
+        "-o", "--output", metavar="FILE.csv", type=Path, help="write the whole list to this file"
+    )
+    validate.set_defaults(run=_validate)
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from genre_utils import datasets
+    from genre_utils.project import write_atomic
+
+    dataset = datasets.load(options.dataset)
+    found = datasets.validate(dataset)
+    if options.output is not None:
+        write_atomic(options.output, found.to_csv(index=False))
+    print(f"{dataset.title}: {len(dataset.tracks)} tracks in {dataset.root}")
+    for (problem, detail), rows in found.groupby(["problem", "detail"], sort=False):
+        about = f" ({detail})" if detail else ""
+        shown = ", ".join(rows["item"].head(3)) + (", ..." if len(rows) > 3 else "")
+        print(f"  {len(rows):>5} x {problem}{about}: {shown}")
+    if found.empty:
+        print("nothing is missing, nothing differs")
+    elif options.output is None:
+        print("-o FILE.csv writes the whole list")
+    return 0 if found.empty else 1
+
+
+def _add_collect(commands: argparse._SubParsersAction) -> None:
+    collect = commands.add_parser(
+        "collect",
+        help="make a data set from a folder of whole songs",
+        description="Cut clips from whole songs and split them by artist. FOLDER holds one "
+        "sub-folder a genre (artists from the files' tags or the folders below), or songs.csv "
+        "with the columns file, genre, artist, kind, part, of which only file is a must.",
+    )
+    collect.add_argument("folder", metavar="FOLDER", type=Path)
+    collect.add_argument("-o", "--output", metavar="OUT", type=Path, required=True)
+    collect.add_argument("--clips", type=int, default=1, help="clips a song (default: 1)")
+    collect.add_argument("--seconds", type=float, default=30.0, help="of a clip (default: 30)")
+    collect.add_argument("--where", choices=("middle", "random", "start"), default="middle")
+    collect.add_argument("--seed", type=int, default=0, help="of places and split (default: 0)")
+    collect.add_argument(
+        "--test-share", type=float, default=0.3, help="share of songs to test on (default: 0.3)"
+    )
+    collect.set_defaults(run=_collect)
+
+
+def _collect(options: argparse.Namespace) -> int:
+    from genre_utils import collect
+
+    collection = collect.collect(
+        options.folder,
+        options.output,
+        clips=options.clips,
+        seconds=options.seconds,
+        where=options.where,
+        seed=options.seed,
+        test_share=options.test_share,
+    )
+    for warning in collection.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    tracks, failures = collection.tracks, collection.failures
+    counts = tracks.groupby(["genre", "fault_filtered_split"]).size().unstack(fill_value=0)
+    print(counts.to_string())
+    print(
+        f"{len(tracks)} clips of {tracks['source_file'].nunique()} songs by "
+        f"{tracks['artist_id'].nunique()} artists in {options.output}"
+    )
+    if len(failures):
+        print(f"{len(failures)} song(s) left out, see {options.output / 'failures.csv'}:")
+        print(failures.head(5).to_string(index=False))
     return 0

@@ -81,15 +81,17 @@ _OWN_LICENCE = "Not known to this project: ask whoever made the recordings."
 _OWN_CITATION = "A folder of the user's own; cite whoever made the recordings."
 
 _GTZAN_HELP = (
-    "Get GTZAN (on Kaggle: 'GTZAN Dataset - Music Genre Classification') and unpack it so that "
+    "Run make data DATASET=gtzan, or get GTZAN (on Kaggle: 'GTZAN Dataset - Music Genre "
+    "Classification') and unpack it so that "
     "this folder holds genres_original/ (or genres/ of the original archive), images_original/ "
     "or features_30_sec.csv, or set DATA_ROOT to the folder that has 'gtzan' in it. "
     "DATASET=demo needs no files"
 )
 _MINI_HELP = (
-    "Get the 100 tracks from github.com/TempoBeatDownbeat/gtzan_mini and unpack genres.zip into "
-    "this folder, or have the whole of GTZAN in 'gtzan' next to it, or set DATA_ROOT to the "
-    "folder that has either of them in it. DATASET=demo needs no files"
+    "Run make data DATASET=gtzan-mini, or get the folder genres from "
+    "github.com/TempoBeatDownbeat/gtzan_mini into this folder, or have the whole of GTZAN in "
+    "'gtzan' next to it, or set DATA_ROOT to the folder that has either of them in it. "
+    "DATASET=demo needs no files"
 )
 
 _GTZAN_FILE = re.compile(r"(?P<genre>[a-z_ -]+?)\.?(?P<number>\d{5})(?:\.(?P<segment>\d+))?", re.I)
@@ -616,3 +618,106 @@ def describe(dataset: Dataset) -> pd.DataFrame:
     counts = has.astype(int).groupby(tracks["genre"]).sum()
     counts.loc["all"] = counts.sum()
     return counts
+
+
+def validate(dataset: Dataset) -> pd.DataFrame:
+    """List what is missing of a data set and what is not as it should be.
+
+    Pictures and feature tables are optional: a track is listed as missing from them
+    only where there are some. Every byte that ``checksums.csv`` in the data set's
+    folder has a digest of is read (`downloads.fetch` writes that file).
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The data set.
+
+    Returns
+    -------
+    DataFrame
+        One row a finding: ``problem``, ``item`` (a track, or a file's path below the
+        data set's folder) and ``detail``. ``problem`` is
+
+        - ``no sound file``, ``no picture``, ``no row in a table``;
+        - ``file missing``: listed in ``checksums.csv`` or ``tracks.csv``, but not there;
+        - ``file differs``: from its digest in ``checksums.csv``;
+        - ``header unreadable``: the sound file cannot be opened without ffmpeg;
+        - ``file not expected``: a sound file or picture that no track is read from.
+
+    Raises
+    ------
+    DatasetError
+        If a public feature table or ``checksums.csv`` is faulty.
+    """
+    tracks = dataset.tracks
+    found = [
+        *_without(tracks, tracks["audio_path"].notna(), "no sound file", always=True),
+        *_without(tracks, tracks["image_path"].notna(), "no picture"),
+    ]
+    for segment_s, file in sorted(dataset.tables.items()):
+        listed = load_feature_csv(dataset, segment_s)["track_id"]
+        rows = _without(tracks, tracks["track_id"].isin(listed), "no row in a table")
+        found += [(problem, track, file.name) for problem, track, _ in rows]
+    unreadable = tracks["audio_path"].notna() & tracks["duration_s"].isna()
+    for row in tracks[unreadable].itertuples():
+        known = "" if pd.isna(row.known_fault) else f"; known: {row.known_fault}"
+        name = _below(row.audio_path, dataset.root)
+        found.append(("header unreadable", name, f"libsndfile cannot open it{known}"))
+    found += _against_checksums(dataset.root)
+    found += _unlisted_files(dataset)
+    facts = dataset.root / "tracks.csv"
+    if dataset.name not in _TITLES and facts.is_file():
+        named = read_csv(facts, dtype="str")
+        base = tracks["audio_path"].iloc[0].parents[1]
+        lost = named.index.difference(_own_facts(facts, tracks, base).index)
+        column = next(name for name in ("track_id", "filename", "id") if name in named)
+        found += [("file missing", str(named[column][row]), "listed in tracks.csv") for row in lost]
+    return pd.DataFrame(found, columns=["problem", "item", "detail"], dtype="str")
+
+
+def _without(
+    tracks: pd.DataFrame, has: pd.Series, problem: str, *, always: bool = False
+) -> list[tuple[str, str, str]]:
+    if not has.any():
+        return [(problem, f"all {len(tracks)} tracks", "")] if always else []
+    return [(problem, track, "") for track in tracks.loc[~has, "track_id"]]
+
+
+def _below(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _against_checksums(root: Path) -> list[tuple[str, str, str]]:
+    from genre_utils import progress
+
+    file = root / "checksums.csv"
+    if not file.is_file():
+        return []
+    listed = read_csv(file, dtype="str")
+    if not {"file", "sha256"} <= set(listed.columns) or listed[["file", "sha256"]].isna().any(None):
+        raise DatasetError(f"{file}: expected the columns file and sha256, filled in every row")
+    found = []
+    rows = zip(listed["file"], listed["sha256"], strict=True)
+    for name, digest in progress.track(rows, total=len(listed), desc="comparing checksums"):
+        if not (root / name).is_file():
+            found.append(("file missing", name, "listed in checksums.csv"))
+        elif project.file_digest(root / name) != digest.lower():
+            found.append(("file differs", name, "from its checksum in checksums.csv"))
+    return found
+
+
+def _unlisted_files(dataset: Dataset) -> list[tuple[str, str, str]]:
+    """List sound files and pictures below a data set's folder that no track is read from."""
+    used = {p for name in ("audio_path", "image_path") for p in dataset.tracks[name] if p}
+    # GTZAN mini may be read from the whole of GTZAN.
+    others = set(gtzan_index()["track_id"]) if dataset.name == "gtzan-mini" else set()
+    others -= set(dataset.tracks["track_id"])
+    kinds = AUDIO_EXTENSIONS if dataset.name not in _TITLES else AUDIO_EXTENSIONS + IMAGE_EXTENSIONS
+    found = []
+    for path in _files(dataset.root, "**/*", kinds):
+        parsed = parse_filename(path.name)
+        if path not in used and (parsed is None or parsed[0] not in others):
+            known = parsed is not None and parsed[0] in set(dataset.tracks["track_id"])
+            detail = "a second file of this track" if known else "no track of the data set"
+            found.append(("file not expected", _below(path, dataset.root), detail))
+    return sorted(found)

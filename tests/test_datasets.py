@@ -458,3 +458,85 @@ def test_real_gtzan_mini(gtzan_root):
     assert len(mini.tracks) == 100 and mini.tracks["audio_path"].notna().all()
     single = mini.tracks.groupby("genre")["artist_id"].nunique()
     assert set(single[single == 1].index) == {"blues", "classical", "reggae", "rock"}
+
+
+# ---- validation
+
+
+def problems(dataset):
+    found = datasets.validate(dataset)
+    return {(row.problem, row.item): row.detail for row in found.itertuples()}
+
+
+def test_validate_lists_what_is_missing_and_what_cannot_be_read(kaggle):
+    found = problems(datasets.load("gtzan", data_root=kaggle))
+    by_problem = pd.Series([problem for problem, _ in found]).value_counts()
+    # Each table has two of 1,000 tracks; a track may lack a row in both.
+    assert by_problem["no sound file"] == 997 and by_problem["no picture"] == 998
+    listed = datasets.validate(datasets.load("gtzan", data_root=kaggle))
+    in_table = listed[listed["problem"] == "no row in a table"]["detail"].value_counts()
+    assert in_table.to_dict() == {"features_3_sec.csv": 998, "features_30_sec.csv": 998}
+    detail = found["header unreadable", "genres_original/jazz/jazz.00054.wav"]
+    assert "libsndfile cannot open it" in detail and "undecodable in the Kaggle archive" in detail
+
+
+def test_validate_asks_for_pictures_and_tables_only_where_there_are_some(tmp_path):
+    sound(tmp_path / "gtzan" / "genres" / "blues" / "blues.00000.wav")
+    found = datasets.validate(datasets.load("gtzan", data_root=tmp_path))
+    assert set(found["problem"]) == {"no sound file"} and len(found) == 999
+    (tmp_path / "gtzan" / "genres" / "blues" / "blues.00000.wav").unlink()
+    table(tmp_path / "gtzan" / "features_30_sec.csv", ["blues.00000.wav"])
+    found = problems(datasets.load("gtzan", data_root=tmp_path))
+    assert ("no sound file", "all 1000 tracks") in found and len(found) == 1000
+
+
+def test_validate_compares_checksums(kaggle):
+    root = kaggle / "gtzan"
+    changed, same = "genres_original/blues/blues.00000.wav", "features_30_sec.csv"
+    rows = [f"{changed},{'0' * 64}", f"{same},{project.file_digest(root / same).upper()}", "no,aa"]
+    (root / "checksums.csv").write_text("file,sha256\n" + "\n".join(rows))
+    found = problems(datasets.load("gtzan", data_root=kaggle))
+    assert ("file differs", changed) in found and ("file missing", "no") in found
+    assert ("file differs", same) not in found
+    (root / "checksums.csv").write_text("file,sha256\nx,\n")
+    with pytest.raises(datasets.DatasetError, match="expected the columns file and sha256"):
+        datasets.validate(datasets.load("gtzan", data_root=kaggle))
+
+
+def test_validate_finds_files_that_do_not_belong(kaggle):
+    root = kaggle / "gtzan"
+    for name in ("blues/blues.00100.wav", "blues/blues.00000.mp3", "rock/remix.wav"):
+        sound(root / "genres_original" / name) if name[-1] == "v" else empty_file(
+            root / "genres_original" / name
+        )
+    empty_file(root / "notes.txt")
+    found = problems(datasets.load("gtzan", data_root=kaggle))
+    extra = {item: detail for (problem, item), detail in found.items() if "expected" in problem}
+    assert extra == {
+        "genres_original/blues/blues.00000.mp3": "a second file of this track",
+        "genres_original/blues/blues.00100.wav": "no track of the data set",
+        "genres_original/rock/remix.wav": "no track of the data set",
+    }
+
+
+def test_mini_inside_gtzan_needs_only_its_own_tracks(tmp_path):
+    index = datasets.gtzan_index()
+    for track in [*index["track_id"][index["mini"]], "blues.00050"]:
+        sound(tmp_path / "gtzan" / "genres" / track.split(".")[0] / f"{track}.wav")
+    assert datasets.validate(datasets.load("gtzan-mini", data_root=tmp_path)).empty
+    assert len(datasets.validate(datasets.load("gtzan", data_root=tmp_path))) == 899
+
+
+def test_validate_a_folder_of_ones_own(tmp_path, demo):
+    assert datasets.validate(demo).empty
+    for name in ("rock/a.wav", "pop/b.wav"):
+        sound(tmp_path / "mine" / name)
+    rows = ["filename,artist", "a.wav,x", "b.wav,y", "gone.wav,z"]
+    (tmp_path / "mine" / "tracks.csv").write_text("\n".join(rows))
+    found = problems(datasets.load(str(tmp_path / "mine")))
+    assert found == {("file missing", "gone.wav"): "listed in tracks.csv"}
+
+
+@pytest.mark.real_data
+def test_the_real_mini_is_complete(gtzan_root):
+    assert datasets.validate(datasets.load("gtzan-mini", data_root=gtzan_root.parent)).empty

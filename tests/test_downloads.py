@@ -3,6 +3,7 @@
 No test talks to a real mirror.
 """
 
+import contextlib
 import functools
 import hashlib
 import http.server
@@ -47,10 +48,9 @@ class Server:
                 server.requests.append((self.path, dict(self.headers)))
                 answer = server.plan.pop(0) if len(server.plan) > 1 else server.plan[0]
                 self.close_connection = True
-                try:
+                # The client may have had enough.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     answer(self, server)
-                except (BrokenPipeError, ConnectionResetError):
-                    pass  # the client has had enough
 
             def log_message(self, *_):
                 pass

@@ -198,7 +198,7 @@ def test_nothing_is_set_up_unless_something_is_stale(runner_stub, status, exit_c
         ),
         (["publish"], ["publish", "--dataset", "gtzan"]),
         (["publish", "DATASET=other"], ["publish", "--dataset", "other"]),
-        (["data", "DATASET=a b"], ["info", "a b"]),
+        (["data", "DATASET=a b"], ["fetch", "a b"]),
     ],
 )
 def test_goals_call_the_runner(runner_stub, arguments, last_call):
