@@ -694,7 +694,9 @@ def _against_checksums(root: Path) -> list[tuple[str, str, str]]:
     if not file.is_file():
         return []
     listed = read_csv(file, dtype="str")
-    if not {"file", "sha256"} <= set(listed.columns) or listed[["file", "sha256"]].isna().any(None):
+    if not {"file", "sha256"} <= set(listed.columns) or listed[["file", "sha256"]].isna().any(
+        axis=None
+    ):
         raise DatasetError(f"{file}: expected the columns file and sha256, filled in every row")
     found = []
     rows = zip(listed["file"], listed["sha256"], strict=True)

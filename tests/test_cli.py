@@ -106,6 +106,43 @@ def test_info_of_an_own_folder(tmp_path, capsys):
     assert "mine: 2 tracks" in out and "with_audio" in out and "licence:" in out
 
 
+def test_fetch_says_what_is_there_or_how_to_get_it(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("pooch")
+    from genre_utils import downloads
+
+    def no_network(*_, **__):
+        raise downloads.requests.ConnectionError
+
+    monkeypatch.setattr(downloads.requests, "get", no_network)
+    monkeypatch.setattr(downloads.time, "sleep", lambda _: None)
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    assert main(["fetch", "gtzan"]) == 2
+    error = capsys.readouterr().err
+    assert "could not be fetched from any of 2 mirror(s)" in error
+    assert "To place the files by hand" in error and str(tmp_path / "gtzan") in error
+    for genre in ("rock", "pop"):
+        (tmp_path / "gtzan" / "genres" / genre).mkdir(parents=True)
+        file = tmp_path / "gtzan" / "genres" / genre / f"{genre}.00000.wav"
+        soundfile.write(file, np.zeros(800), 8000)
+    for dataset, about in (("gtzan", "nothing was fetched"), (str(tmp_path / "gtzan"), "2 tracks")):
+        assert main(["fetch", dataset]) == 0
+        assert about in capsys.readouterr().out
+    assert main(["fetch", str(tmp_path / "gtzan"), "--archive", "x.zip"]) == 2
+
+
+def test_validate_ends_with_1_where_something_is_listed(tmp_path, capsys):
+    for genre in ("rock", "pop"):
+        (tmp_path / "mine" / genre).mkdir(parents=True)
+        soundfile.write(tmp_path / "mine" / genre / "a.wav", np.zeros(800), 8000)
+    assert main(["validate", str(tmp_path / "mine")]) == 0
+    assert "nothing is missing" in capsys.readouterr().out
+    (tmp_path / "mine" / "rock" / "b.wav").write_text("no music")
+    listed = tmp_path / "found.csv"
+    assert main(["validate", str(tmp_path / "mine"), "-o", str(listed)]) == 1
+    assert "1 x header unreadable" in capsys.readouterr().out
+    assert "rock/b.wav" in listed.read_text()
+
+
 @pytest.mark.parametrize("arguments", [[], ["leakage", "split.csv"], ["nonsense"]])
 def test_wrong_usage_ends_with_2(arguments):
     with pytest.raises(SystemExit) as error:
