@@ -435,6 +435,8 @@ def _publish_clips(output: Path, kept: set[str]) -> None:
         if not kept.issuperset(ids):
             note.unlink()
     shutil.rmtree(_waiting(output), ignore_errors=True)
+    for cut_off in (*output.glob(".*.partial"), *output.glob(".collect/.*.partial")):
+        cut_off.unlink()
 
 
 # ------------------------------------------------------------------ split

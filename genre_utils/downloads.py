@@ -405,6 +405,10 @@ def fetch(
             else:
                 _from_mirrors(dataset, source, downloads, unpacked, transfer)
             _move_in(unpacked, root)
+            for mirror in source.mirrors:
+                name = _local_name(dataset, mirror)
+                for suffix in ("", ".partial", ".partial.json"):
+                    (downloads / f"{name}{suffix}").unlink(missing_ok=True)
     except _MirrorError as error:
         raise DownloadError(f"{archive}: {error}", by_hand(dataset, root, source)) from error
     except OSError as error:
@@ -487,8 +491,7 @@ def _from_mirror(
     received_file = downloads / "received.json"
     received = json.loads(received_file.read_text()) if received_file.is_file() else {}
     checksum = mirror.checksum or received.get(mirror.url)
-    # Two mirrors may have two archives of one name.
-    name = f"{dataset}-{project.text_digest(mirror.url)[:8]}-{_file_name(mirror.url)}"
+    name = _local_name(dataset, mirror)
     downloader = ResumingDownloader(
         downloads / f"{name}.partial", verified_later=checksum is not None, **transfer
     )
@@ -521,7 +524,11 @@ def _from_mirror(
             f"Nobody has published a checksum for {mirror.url}; received sha256:{digest}, "
             f"noted in {received_file} for the next time"
         )
-    file.unlink()
+
+
+def _local_name(dataset: str, mirror: Mirror) -> str:
+    """Name an archive here; two mirrors may have two archives of one name."""
+    return f"{dataset}-{project.text_digest(mirror.url)[:8]}-{_file_name(mirror.url)}"
 
 
 def _unpack(archive: Path, unpacked: Path, dataset: str, source: Source) -> None:

@@ -553,6 +553,23 @@ def test_a_fetch_killed_while_unpacking_is_finished_without_the_network(server, 
     assert server.requests == [] and left(tmp_path) == []
 
 
+def test_a_fetch_that_stops_at_the_last_step_needs_no_network_again(
+    server, mini, tmp_path, monkeypatch
+):
+    server.content = music()
+    with monkeypatch.context() as patch:
+
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        patch.setattr(downloads, "_write_checksums", stop)
+        with pytest.raises(KeyboardInterrupt):
+            mini(sha256(server.content))
+    server.requests.clear()
+    assert mini(sha256(server.content))
+    assert server.requests == [] and left(tmp_path) == []
+
+
 def test_the_real_mirrors_are_well_formed():
     for source in downloads.SOURCES.values():
         assert len(source.mirrors) >= 2 and source.pages
