@@ -67,7 +67,7 @@ def load(path: Path | str, *, sr: int = 22050) -> np.ndarray:
         are not finite numbers.
     """
     path = Path(path)
-    channels, native_sr = _decode(path)
+    channels, native_sr = decode(path)
     if channels.shape[0] == 0:
         raise AudioError(path, "holds no samples; expected music; fetch the file again")
     n_bad = np.count_nonzero(~np.isfinite(channels))
@@ -141,8 +141,26 @@ def _check_there(path: Path) -> None:
         raise AudioError(path, "the file is empty (0 bytes); expected audio; fetch it again")
 
 
-def _decode(path: Path) -> tuple[np.ndarray, int]:
-    """Return samples [shape=(n_samples, n_channels), dtype=float32] and their rate."""
+def decode(path: Path) -> tuple[np.ndarray, int]:
+    """Decode a sound file as it is: all its channels at its own sample rate.
+
+    Parameters
+    ----------
+    path : Path
+        As for `load`.
+
+    Returns
+    -------
+    channels : np.ndarray [shape=(n_samples, n_channels), dtype=float32]
+        The signal, which may be empty and may hold NaN; full scale is -1 to 1.
+    native_sr : int
+        Sample rate of the file in Hz.
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, empty, not decodable or cut off.
+    """
     _check_there(path)
     try:
         file = sf.SoundFile(path)

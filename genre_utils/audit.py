@@ -1,4 +1,4 @@
-"""What is wrong with a data set or a split: leakage between the parts of a split."""
+"""What is wrong with a data set or a split: faulty files, repetitions, batches, leakage."""
 
 import re
 from collections.abc import Collection
@@ -8,8 +8,25 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from genre_utils import batches, datasets, inspection, repetition
+from genre_utils.batches import batch_effects
+from genre_utils.datasets import Dataset
 from genre_utils.project import ProjectError
 from genre_utils.splits import Split
+
+__all__ = [
+    "assert_no_leak",
+    "audit",
+    "batch_effects",
+    "compare_with_literature",
+    "leakage",
+    "measurements",
+    "repetitions",
+    "split_parts",
+]
+
+FINDING_COLUMNS = ("track_id", "file", "fault", "severity", "reason", "value", "partner", "shift_s")
+"""The columns of `audit`."""
 
 LEAK_COLUMNS = ("kind", "severity", "value", "parts", "n_tracks")
 
@@ -21,6 +38,260 @@ _SHOWN = 5
 
 class LeakageError(ProjectError):
     """A split whose parts share music, or that cannot be checked for it."""
+
+
+def audit(dataset: Dataset, *, jobs: int | None = None) -> pd.DataFrame:
+    """Look for everything that is wrong with a data set.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its sound files, pictures and public tables are looked at, whichever it has.
+    jobs : int, optional
+        Number of processes; `project.jobs` by default.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a finding, faults first, with `FINDING_COLUMNS`. ``file`` is relative to
+        the data set's folder and safe to print; ``fault`` is one of `inspection.FAULTS`,
+        or ``exact_duplicate``, ``near_duplicate``, ``similar``, ``table_duplicate``,
+        ``picture_duplicate`` (one row a pair, with ``partner``, and with ``shift_s``, how
+        much later the music comes in it), or ``batch_effect``. ``severity`` is ``fault``,
+        ``warning`` (it can be used, but differs from the rest) or ``similar`` (perhaps
+        another performance: listen). ``reason`` is a sentence with what was found and what
+        was expected, ``value`` the measured number.
+    """
+    inspected = inspection.inspect(dataset, jobs=jobs)
+    files = {
+        row.track_id: inspection.shown(row.audio_path or row.image_path, dataset.root)
+        for row in dataset.tracks[["track_id", "audio_path", "image_path"]].itertuples()
+        if row.audio_path is not None or row.image_path is not None
+    }
+    pairs = _repetitions(dataset, inspected)
+    rows = [*inspected.findings, *_pair_findings(pairs), *_batch_findings(dataset)]
+    found = pd.DataFrame(
+        rows, columns=["track_id", "fault", "severity", "reason", "value", "partner", "shift_s"]
+    )
+    found["file"] = found["track_id"].map(files).astype("str")
+    left = [
+        (None, inspection.shown(path, dataset.root), "leftover", "warning", _LEFTOVER)
+        for path in inspection.leftovers(dataset.root)
+    ]
+    columns = ["track_id", "file", "fault", "severity", "reason"]
+    found = pd.concat([found, pd.DataFrame(left, columns=columns)])[list(FINDING_COLUMNS)]
+    texts = ("track_id", "file", "fault", "severity", "reason", "partner")
+    found = found.astype(dict.fromkeys(texts, "str") | {"value": float, "shift_s": float})
+    found["rank"] = found["severity"].map({"fault": 0, "warning": 1, "similar": 2})
+    found = found.sort_values(["rank", "fault", "track_id", "partner", "file"], ignore_index=True)
+    return found[list(FINDING_COLUMNS)]
+
+
+_LEFTOVER = (
+    "is no music, but a file that a Mac leaves beside copied ones; it is not used; delete it"
+)
+
+
+def measurements(dataset: Dataset, jobs: int | None = None) -> pd.DataFrame:
+    """Measure every sound file that can be read.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a track, with `inspection.MEASURES`.
+    """
+    return inspection.inspect(dataset, jobs=jobs).measures
+
+
+def repetitions(dataset: Dataset, *, jobs: int | None = None) -> pd.DataFrame:
+    """Find music that a data set has more than once.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its sound files, pictures and public tables are looked at, whichever it has.
+    jobs : int, optional
+        Number of processes; `project.jobs` by default.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a pair and a place it was found in, with `repetition.PAIR_COLUMNS`:
+        ``found_in`` is ``audio``, ``table`` or ``picture``, ``kind`` is ``exact``,
+        ``near`` or ``similar``. What a score means depends on where it was found; see
+        `repetition.in_audio`, `repetition.in_tables` and `repetition.in_pictures`.
+    """
+    return _repetitions(dataset, inspection.inspect(dataset, jobs=jobs))
+
+
+def _repetitions(dataset: Dataset, inspected: "inspection.Inspection") -> pd.DataFrame:
+    drawn = dataset.tracks[dataset.tracks["image_path"].notna()]
+    clip_s = dataset.tracks["duration_s"].median()
+    return pd.concat(
+        [
+            repetition.in_audio(**inspected.heard()),
+            repetition.in_tables(dataset),
+            repetition.in_pictures(
+                drawn["track_id"].tolist(),
+                drawn["image_path"].tolist(),
+                clip_s=30.0 if np.isnan(clip_s) else float(clip_s),
+            ),
+        ],
+        ignore_index=True,
+    )
+
+
+_PAIR_FAULTS = {
+    ("audio", "exact"): ("exact_duplicate", "fault", "has the same samples as {other}"),
+    ("audio", "near"): (
+        "near_duplicate",
+        "fault",
+        "is the same recording as {other}: {score:.0%} of their fingerprints agree, expected "
+        "under 2 % of two recordings",
+    ),
+    ("audio", "similar"): (
+        "similar",
+        "similar",
+        "has the harmony of {other} (score {score:.1f}, usual pairs stay below "
+        f"{repetition.SIMILAR_Z:g}): perhaps another performance, listen",
+    ),
+    ("table", "exact"): ("table_duplicate", "fault", "has the same row in a table as {other}"),
+    ("table", "near"): (
+        "table_duplicate",
+        "fault",
+        "has nearly the same row in a table as {other} (agreement {score:.3f} of 1)",
+    ),
+    ("picture", "exact"): ("picture_duplicate", "fault", "has the same picture as {other}"),
+    ("picture", "near"): (
+        "picture_duplicate",
+        "fault",
+        "has a picture of the same music as {other} (correlation {score:.2f}, unrelated ones "
+        f"stay below {repetition.PICTURE_NEAR:g})",
+    ),
+}
+
+
+def _pair_findings(pairs: pd.DataFrame) -> list[tuple]:
+    findings = []
+    for pair in pairs.itertuples():
+        fault, severity, reason = _PAIR_FAULTS[pair.found_in, pair.kind]
+        reason = reason.format(other=pair.partner, score=pair.score)
+        if abs(pair.shift_s) >= 0.1:
+            reason += f"; there it comes {abs(pair.shift_s):.1f} s "
+            reason += "later" if pair.shift_s > 0 else "earlier"
+        if severity == "fault":
+            reason += "; keep one of them"
+        findings.append(
+            (pair.track_id, fault, severity, reason, pair.score, pair.partner, pair.shift_s)
+        )
+    return findings
+
+
+def _batch_findings(dataset: Dataset) -> list[tuple]:
+    findings = []
+    for segment_s, path in dataset.tables.items():
+        table = datasets.load_feature_csv(dataset, segment_s)
+        if table["track_id"].duplicated().any():
+            continue  # segments of a track are alike: no rows to compare
+        genres = table["track_id"].str.split(".").str[0].to_numpy()
+        effects = batch_effects(table[list(datasets.TABLE_FEATURES)].to_numpy(), groups=genres)
+        for effect in effects[effects["p_value"] <= batches.SIGNIFICANT].head(1).itertuples():
+            reason = (
+                f"{path.name}: its features jump every {effect.period} rows (p = "
+                f"{effect.p_value:.2g}), expected no such rule; they carry the batch that they "
+                "were computed in, and so what else was in it"
+            )
+            findings.append((None, "batch_effect", "warning", reason, effect.period, None, np.nan))
+    return findings
+
+
+LITERATURE = (
+    ("exact repetitions", 50, "the same excerpt, less than 2 s apart"),
+    ("excerpts of the same recording", 22, "2 s apart or more"),
+    ("versions of the same song", 13, "similar harmony; uncertain, and from audio only"),
+)
+"""Kinds of repetition, how many of them Sturm (2012, 2013) reports in GTZAN, our criterion.
+
+B. L. Sturm: "An analysis of the GTZAN music genre dataset", MIRUM 2012, and "The GTZAN
+dataset: Its contents, its faults, their effects on evaluation, and its future use",
+arXiv:1306.1461, 2013.
+"""
+
+_NAMED = (
+    ("metal.00058 = rock.00016", ("metal.00058", "rock.00016")),
+    ("jazz.00054 cannot be decoded", ("jazz.00054",)),
+    ("reggae.00086 is spoilt by distortion", ("reggae.00086",)),
+)
+_SAME_EXCERPT_S = 2.0
+
+
+def compare_with_literature(
+    found: pd.DataFrame, tracks: pd.DataFrame, *, in_table: Collection[str] = ()
+) -> pd.DataFrame:
+    """Set what was found on GTZAN beside what Sturm reports.
+
+    Parameters
+    ----------
+    found : pd.DataFrame
+        What `audit` or `repetitions` returned.
+    tracks : pd.DataFrame
+        The track table.
+    in_table : collection of str
+        Ids of the tracks that a public table has.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a claim: ``claim``, ``reported`` (number; 1 for a named track), ``found``
+        (distinct pairs or tracks by any means), ``in_audio``, ``in_table``,
+        ``in_picture`` (by each), ``seen_audio``, ``seen_table``, ``seen_picture`` (tracks
+        that each could look at; of a named claim, of its own tracks) and ``criterion``.
+        The papers count other things in part: a number like the reported one does not say
+        that the pairs are the same ones.
+    """
+    seen = {
+        "audio": set(tracks.loc[tracks["audio_path"].notna(), "track_id"]),
+        "table": set(in_table),
+        "picture": set(tracks.loc[tracks["image_path"].notna(), "track_id"]),
+    }
+    if "found_in" in found:
+        where, similar = found["found_in"], found["kind"].eq("similar")
+    else:
+        where = (
+            found["fault"]
+            .map({"table_duplicate": "table", "picture_duplicate": "picture"})
+            .fillna("audio")
+        )
+        similar = found["fault"].eq("similar")
+    pairs = found.assign(where=where, similar=similar)
+    # A shift that is not known is that of two like rows of a table: the same excerpt.
+    apart = pairs["shift_s"].abs().fillna(0) >= _SAME_EXCERPT_S
+    paired = pairs["partner"].notna()
+    chosen = (paired & ~similar & ~apart, paired & ~similar & apart, paired & similar)
+    rows = [
+        _claim(claim, reported, pairs[rows], seen, criterion)
+        for (claim, reported, criterion), rows in zip(LITERATURE, chosen, strict=True)
+    ]
+    for claim, names in _NAMED:
+        if len(names) == 2:
+            rows_of_claim = pairs["track_id"].eq(names[0]) & pairs["partner"].eq(names[1])
+        else:
+            rows_of_claim = pairs["track_id"].eq(names[0]) & ~paired
+        seen_here = {place: ids & set(names) for place, ids in seen.items()}
+        rows.append(_claim(claim, 1, pairs[rows_of_claim], seen_here, "named in the literature"))
+    return pd.DataFrame(rows)
+
+
+def _claim(
+    claim: str, reported: int, rows: pd.DataFrame, seen: dict[str, set[str]], criterion: str
+) -> dict:
+    ids = ["track_id", "partner"]
+    return (
+        {"claim": claim, "reported": reported, "found": len(rows[ids].drop_duplicates())}
+        | {f"in_{p}": len(rows.loc[rows["where"].eq(p), ids].drop_duplicates()) for p in seen}
+        | {f"seen_{place}": len(members) for place, members in seen.items()}
+        | {"criterion": criterion}
+    )
 
 
 def split_parts(items: pd.DataFrame, split: Split) -> pd.DataFrame:

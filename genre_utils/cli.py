@@ -1,7 +1,7 @@
 """The command line: ``python -m genre_utils COMMAND``.
 
-Exit codes: 0 is a good answer, 1 a bad one (a split leaks, a file is missing), 2 wrong
-input.
+Exit codes: 0 is a good answer, 1 a bad one (a split leaks, a file is missing, a data set has
+faults), 2 wrong input.
 """
 
 import argparse
@@ -14,6 +14,9 @@ from genre_utils.project import KNOWN_DATASETS, ProjectError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_SHOWN = 40
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,6 +72,19 @@ def _parser() -> argparse.ArgumentParser:
         "for GTZAN no file of it is needed",
     )
     leakage.set_defaults(run=_leakage)
+
+    audit = commands.add_parser(
+        "audit",
+        help="look for faulty files and for repetitions in a data set",
+        description="Print what is wrong with a data set: files that cannot be used, are silent, "
+        "clipped, noise or too short, and music that is there more than once. Exit code 0: no "
+        "fault; 1: faults were found; 2: wrong input.",
+    )
+    audit.add_argument("dataset", metavar="DATASET", help=f"{known}, or a folder")
+    audit.add_argument(
+        "-o", "--output", metavar="AUDIT.csv", type=Path, help="write every finding to this file"
+    )
+    audit.set_defaults(run=_audit)
 
     info = commands.add_parser(
         "info",
@@ -136,6 +152,33 @@ def _read_tracks(file: Path) -> "pd.DataFrame":
     datasets.fail_at(file, ids.isna().to_numpy(), "an empty track_id", ids)
     datasets.fail_at(file, ids.duplicated().to_numpy(), "a second row for this track", ids)
     return table
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from genre_utils import audit, datasets, project
+
+    dataset = datasets.load(options.dataset)
+    found = audit.audit(dataset)
+    if options.output is not None:
+        try:
+            project.write_atomic(options.output, found.to_csv(index=False))
+        except OSError as error:
+            raise ProjectError(
+                f"{options.output}: cannot be written ({error.strerror}); name another file with -o"
+            ) from error
+    n_audio = int(dataset.tracks["audio_path"].notna().sum())
+    print(f"{dataset.title}: {len(dataset.tracks)} tracks, {n_audio} with a sound file")
+    for severity, rows in found.groupby("severity", sort=False):
+        kinds = rows["fault"].value_counts(sort=False)
+        print(f"\n{severity}: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items()))
+        for row in rows.head(_SHOWN).itertuples():
+            names = [name for name in (row.track_id, row.file) if isinstance(name, str)]
+            print(f"  {row.fault}  {' '.join(names)}: {row.reason}")
+        if len(rows) > _SHOWN:
+            print(f"  ... and {len(rows) - _SHOWN} more; -o FILE.csv writes them all")
+    faults = int(found["severity"].eq("fault").sum())
+    print(f"\n{faults} fault(s) found" if faults else "\nno fault found")
+    return 1 if faults else 0
 
 
 def _info(options: argparse.Namespace) -> int:
