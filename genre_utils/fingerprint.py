@@ -26,6 +26,9 @@ MIN_ALIGNED = 25
 MIN_SCORE = 0.04
 """Least share of the hashes of the common stretch that have to agree."""
 
+MIN_OVERLAP_S = 3.0
+"""Shortest common stretch, unless it is half of a clip: shorter ones share a drum fill."""
+
 MATCH_COLUMNS = ("item", "shift_s", "overlap_s", "aligned", "score")
 
 _N_FFT = 1024
@@ -157,7 +160,10 @@ class Index:
         found = found.assign(
             shift_s=found["shift"] * frame_s, overlap_s=found["overlap"] * frame_s
         ).astype({"item": int, "aligned": int, "score": float})
-        found = found[found["score"] >= min_score]
+        half = np.array([_length(self._frames[item]) for item in found["item"]]) / 2
+        half = np.minimum(half, _length(when) / 2) * frame_s
+        enough = found["overlap_s"] >= np.minimum(half, MIN_OVERLAP_S)
+        found = found[(found["score"] >= min_score) & enough]
         return found.sort_values("score", ascending=False, ignore_index=True)[list(MATCH_COLUMNS)]
 
     def _agreement(
@@ -170,6 +176,10 @@ class Index:
         others = np.diff(np.searchsorted(other, [start + shift, end + shift]))[0]
         # At most 1: a hash that a clip has twice within two frames is counted twice.
         return float(end - start), min(1.0, aligned / max(1, min(own, others)))
+
+
+def _length(frames: np.ndarray) -> int:
+    return int(frames[-1] - frames[0]) + 1 if len(frames) else 0
 
 
 def _best_shifts(item: np.ndarray, shift: np.ndarray, least: int) -> list[tuple[int, int, int]]:

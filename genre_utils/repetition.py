@@ -28,10 +28,18 @@ TABLE_NEAR = 0.3
 """Largest difference of any feature, in standard deviations, of two tracks called near."""
 
 PICTURE_NEAR = 0.06
-"""Least score of two pictures that are called near."""
+"""Least score of two pictures that are called near.
+
+Among GTZAN's 498,501 pairs the best one of two genres, but for a known repetition, has
+0.049.
+"""
 
 SIMILAR_Z = 11.0
-"""Least score of two harmonic courses called similar, in robust standard deviations."""
+"""Least score of two harmonic courses called similar, in robust standard deviations.
+
+Of 25 real clips that were moved by two semitones and 7 % in tempo, 23 reach it, and no
+pair of 100 unrelated ones; real performances differ by more, so most will be missed.
+"""
 
 _FEWEST_ROWS = 20  # below this, the spread of a feature over the tracks is not known
 _FEWEST_PAIRS = 100  # below this, what unrelated pairs score is not known
@@ -122,7 +130,8 @@ def in_tables(dataset: datasets.Dataset) -> pd.DataFrame:
         `PAIR_COLUMNS`; ``kind`` is ``exact`` where all rows of two tracks are equal to
         the last digit in any table, ``near`` where no feature of the 30-s table
         differs by more than `TABLE_NEAR` standard deviations. ``score`` is 1 less the
-        largest difference.
+        largest difference. A row can be a copy by mistake of whoever made the table: it
+        says nothing about the sound.
 
     Raises
     ------
