@@ -130,6 +130,7 @@ def search(
     if n_trials < 1:
         raise ValueError(f"n_trials is {n_trials}; expected at least 1")
     started = time.process_time()
+    model = model.feasible(min(len(fit) for fit, _ in folds))
     settings = list(ParameterGrid(model.grid))
     if len(settings) > n_trials:
         kept = np.linspace(0, len(settings) - 1, n_trials).round().astype(int)

@@ -1,7 +1,7 @@
 """Classical classifiers on tabular features, with what may be tuned about each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier
@@ -44,6 +44,8 @@ class ClassicalModel:
         The values that grid search tries; empty for a model that is not tuned.
     space : dict of str to Range or tuple
         What Bayesian optimisation draws from: a range, or a tuple of choices.
+    bounded : tuple of str
+        Hyperparameters that cannot be larger than the number of training items.
     recipe : int
         Raised whenever a change here makes stored predictions out of date.
     """
@@ -53,12 +55,31 @@ class ClassicalModel:
     build: Callable[..., BaseEstimator]
     grid: dict[str, tuple] = field(default_factory=dict)
     space: Space = field(default_factory=dict)
+    bounded: tuple[str, ...] = ()
     recipe: int = 1
 
     @property
     def tuned(self) -> bool:
         """Whether this model has hyperparameters to choose."""
         return bool(self.grid)
+
+    def feasible(self, n_train: int) -> "ClassicalModel":
+        """Return the same model, to be tuned on `n_train` items only.
+
+        Parameters
+        ----------
+        n_train : int
+            Size of the smallest part that a setting is going to be trained on.
+        """
+
+        def within(choices: dict) -> dict:
+            bounded = {
+                name: tuple(value for value in choices[name] if value <= n_train)
+                for name in self.bounded
+            }
+            return choices | bounded
+
+        return replace(self, grid=within(self.grid), space=within(self.space))
 
     def estimator(self, *, seed: int, **hyperparameters) -> Pipeline:
         """Return the untrained classifier behind a scaler fitted with it.
@@ -144,6 +165,7 @@ CLASSICAL: dict[str, ClassicalModel] = {
                 "weights": ("uniform", "distance"),
                 "p": (1, 2),
             },
+            bounded=("n_neighbors",),
         ),
         ClassicalModel("svm_c10", "SVM, C = 10 (untuned)", _svm),
         ClassicalModel(
