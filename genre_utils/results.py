@@ -35,6 +35,8 @@ class Report:
         self.notebook, self.dataset = notebook, dataset
         self.outputs = Outputs(dataset.name, profile)
         self._number = notebook.split("_")[0]
+        # Tables are read, not skimmed: nothing of a cell is cut off.
+        pd.set_option("display.max_colwidth", None, "display.max_rows", 200)
 
     def header(self) -> Markdown:
         """Return the line that says what this execution rests on."""

@@ -155,15 +155,25 @@ def wide(accuracy_table: pd.DataFrame, *, unit: str, value: str = "accuracy") ->
     rows = accuracy_table
     if "unit" in rows:
         rows = rows[rows["unit"] == unit]
-    cells = rows.assign(
-        cell=[interval(row, value) for _, row in rows.iterrows()],
-        rests_on=rows["source"] + ", " + rows.groupby(["segment_s", "source"])["n_tracks"]
-        .transform("max").astype(int).astype(str) + " tracks",
-    )  # fmt: skip
+    cells = rows.assign(cell=[interval(row, value) for _, row in rows.iterrows()])
+    cells["rests_on"] = _rests_on(rows)
     table = cells.pivot(index=["segment_s", "rests_on", "title"], columns="protocol", values="cell")
     order = cells[["segment_s", "rests_on", "title"]].drop_duplicates()
     protocols = [protocol for protocol in splits.PROTOCOLS if protocol in table]
     return table.loc[pd.MultiIndex.from_frame(order), protocols].fillna("–")
+
+
+def _rests_on(rows: pd.DataFrame) -> pd.Series:
+    """Return, for each row, the source and the test tracks of its protocols in their order."""
+    counts = rows.groupby(["segment_s", "source", "protocol"])["n_tracks"].max().astype(int)
+    texts = {}
+    for key, of_key in counts.groupby(level=["segment_s", "source"]):
+        of_key = of_key.droplevel([0, 1])
+        numbers = [str(of_key[p]) for p in splits.PROTOCOLS if p in of_key.index]
+        texts[key] = f"{key[1]}; test tracks: {', '.join(numbers)}"
+    return pd.Series(
+        [texts[key] for key in zip(rows["segment_s"], rows["source"], strict=True)], rows.index
+    )
 
 
 def reasons(accuracy_table: pd.DataFrame) -> pd.DataFrame:
@@ -383,11 +393,13 @@ def leaderboard_to_read(board: pd.DataFrame) -> pd.DataFrame:
     table = cells.pivot(index="title", columns="protocol", values="cell").fillna("–")
     protocols = [protocol for protocol in splits.PROTOCOLS if protocol in table]
     strict = board[board["protocol"] == protocols[-1]].set_index("title")
+    tested = board.groupby("protocol")["n_tracks"].max().astype(int)
     table = table.loc[list(dict.fromkeys(board["title"])), protocols]
     table.insert(0, "segment", [f"{s:g} s" for s in strict.loc[table.index, "segment_s"]])
     table[f"macro F1, {protocols[-1]}"] = [
         interval(row, "macro_f1") for _, row in strict.loc[table.index].iterrows()
     ]
+    table = table.rename(columns={p: f"{p} ({tested[p]} tracks)" for p in protocols})
     return table.rename_axis(columns=None).rename_axis("model").reset_index()
 
 
