@@ -1,5 +1,8 @@
 """What the notebook on features shows: examples, meanings, coverage, cost, agreement."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -20,20 +23,43 @@ _MEANINGS = {
 }
 
 
-def _group(feature: str) -> str:
+def feature_group(feature: str) -> str:
+    """Return the group that one of the 57 features belongs to, e.g. ``mfcc`` for ``mfcc3_var``."""
     return next(group for group in _MEANINGS if feature.startswith(group))
 
 
 def feature_meanings() -> pd.DataFrame:
     """Return what the 57 features stand for: group, meaning, how many numbers."""
-    counts = pd.Series([_group(name) for name in features.FEATURE_NAMES]).value_counts()
+    counts = pd.Series([feature_group(name) for name in features.FEATURE_NAMES]).value_counts()
     return pd.DataFrame(
         [(group, meaning, counts[group]) for group, meaning in _MEANINGS.items()],
         columns=["feature", "what it describes", "numbers"],
     )
 
 
-def example_clips(dataset: Dataset, *, seconds: float) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Example:
+    """A stretch from the middle of a clip that stands for its genre.
+
+    Attributes
+    ----------
+    track_id : str
+        The clip.
+    path : Path
+        Its sound file.
+    start_s : float
+        Where the stretch begins in it.
+    y : np.ndarray [shape=(n_samples,), dtype=float32]
+        Mono signal at `features.SR`.
+    """
+
+    track_id: str
+    path: Path
+    start_s: float
+    y: np.ndarray
+
+
+def examples(dataset: Dataset, *, seconds: float) -> dict[str, Example]:
     """Return the middle of the first readable clip of each genre.
 
     Parameters
@@ -45,20 +71,27 @@ def example_clips(dataset: Dataset, *, seconds: float) -> dict[str, np.ndarray]:
 
     Returns
     -------
-    dict of str to np.ndarray [shape=(n_samples,), dtype=float32]
-        Genre → mono signal at `features.SR`.
+    dict of str to Example
+        By genre, in alphabetical order.
     """
-    clips = {}
+    n_samples = int(seconds * features.SR)
+    found = {}
     for genre, tracks in dataset.tracks.dropna(subset="audio_path").groupby("genre"):
-        for path in tracks["audio_path"]:
+        for track_id, path in zip(tracks["track_id"], tracks["audio_path"], strict=True):
             try:
                 y = audio.load(path, sr=features.SR)
             except audio.AudioError:
                 continue
-            start = max(0, (len(y) - int(seconds * features.SR)) // 2)
-            clips[genre] = y[start : start + int(seconds * features.SR)]
+            start = max(0, (len(y) - n_samples) // 2)
+            stretch = y[start : start + n_samples]
+            found[genre] = Example(track_id, path, start / features.SR, stretch)
             break
-    return clips
+    return found
+
+
+def example_clips(dataset: Dataset, *, seconds: float) -> dict[str, np.ndarray]:
+    """Return the signals of `examples`, by genre."""
+    return {genre: found.y for genre, found in examples(dataset, seconds=seconds).items()}
 
 
 def standardised_rows(pictures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -17,6 +17,8 @@ _MARKER = re.compile(
     r"(?P<open><!-- results: (?P<name>[\w./-]+) -->\n).*?(?P<close><!-- /results -->)", re.DOTALL
 )
 
+_DPI = 150
+
 
 class Report:
     """Where one notebook's tables, figures and numbers go.
@@ -55,12 +57,23 @@ class Report:
             f"> **Executed on: {self.dataset.title}**{profile} ({', '.join(counts)}).{note}"
         )
 
-    def table(self, frame: pd.DataFrame, slug: str) -> pd.DataFrame:
+    def table(self, frame: pd.DataFrame, slug: str, *, numbered: bool = True) -> pd.DataFrame:
         """Write a table to ``results/<dataset>/NN_<slug>.csv`` and return it.
 
         Its first column says which data set it is of; numbers have six significant digits.
+
+        Parameters
+        ----------
+        frame : pd.DataFrame
+            The table; its index is left out.
+        slug : str
+            Name of the table.
+        numbered : bool
+            False for a table that belongs to the data set rather than to one notebook:
+            its name goes without ``NN_``.
         """
-        path = self.outputs.results / f"{self._number}_{slug}.csv"
+        name = f"{self._number}_{slug}" if numbered else slug
+        path = self.outputs.results / f"{name}.csv"
         written = frame.copy()
         written.insert(0, "dataset", self.dataset.title)
         write_atomic(path, written.to_csv(index=False, float_format="%.6g"))
@@ -102,18 +115,17 @@ class Report:
                 0.997, 0.993, "demo (synthetic)", ha="right", va="top", fontsize=8, color="0.45"
             )
         path = self.outputs.figures / f"{self._number}_{slug}.png"
-        png = io.BytesIO()
-        figure.savefig(png, dpi=150, metadata={"Description": alt, "Software": None})
+        png = _packed_png(figure, alt)
         svg = io.BytesIO()
         # Without a date and with a fixed salt, the same numbers make the same bytes.
         with plt.rc_context({"svg.hashsalt": path.stem}):
             figure.savefig(svg, format="svg", metadata={"Description": alt, "Date": None})
         plt.close(figure)
-        for target, content in ((path, png), (path.with_suffix(".svg"), svg)):
-            write_atomic(target, content.getvalue())
+        for target, content in ((path, png), (path.with_suffix(".svg"), svg.getvalue())):
+            write_atomic(target, content)
             self._note(target)
         width = int(figure.get_size_inches()[0] * 96)
-        return Image(png.getvalue(), format="png", width=width, alt=alt)
+        return Image(png, format="png", width=width, alt=alt)
 
     def keep_predictions(self) -> None:
         """Count the stored predictions among this notebook's outputs."""
@@ -131,6 +143,24 @@ class Report:
         if manifest:
             with open(manifest, "a") as stream:
                 stream.write(f"{path.resolve()}\n")
+
+
+def _packed_png(figure, alt: str) -> bytes:
+    """Return a figure as PNG with at most 256 colours, in a third of the bytes."""
+    from PIL import Image as Picture
+    from PIL.PngImagePlugin import PngInfo
+
+    drawn, packed = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=_DPI)
+    picture = (
+        Picture.open(drawn)
+        .convert("RGB")
+        .quantize(256, method=Picture.Quantize.MAXCOVERAGE, dither=Picture.Dither.NONE)
+    )
+    information = PngInfo()
+    information.add_itxt("Description", alt)
+    picture.save(packed, "PNG", optimize=True, dpi=(_DPI, _DPI), pnginfo=information)
+    return packed.getvalue()
 
 
 def prose(text: str, **values) -> Markdown:

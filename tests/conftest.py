@@ -60,8 +60,9 @@ def demo(isolated_from_results):
 @pytest.fixture(scope="session")
 def smoke(demo, isolated_from_results):
     """Outputs of every notebook, executed in the smoke profile from a warm cache."""
-    from genre_utils import features
+    from genre_utils import audit, features
 
+    audit.audit(demo)
     features.table(demo, segment_s=10.0)
     for kind in ("log_mel", "mfcc"):
         features.series(demo, kind=kind)
