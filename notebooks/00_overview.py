@@ -61,7 +61,7 @@ prose(fall)
 #
 # One row a model, one answer a track (its segments' votes added up), sorted by the strictest
 # protocol. Each model stands at the segment length that its *validation* accuracy chose.
-# Intervals are 95 %, by bootstrap over tracks.
+# In brackets: intervals by bootstrap over tracks.
 
 # %% tags=["nbval-check-output"]
 accuracy = report.read("03_accuracy")
@@ -81,6 +81,7 @@ report.table(tables.uses_summary(uses), "test_uses")
 # %% [markdown]
 # ## Where to read on
 #
+# - [01 · The data](01_eda.ipynb): what is in it, and what is wrong with it
 # - [02 · Feature extraction](02_feature_extraction.ipynb): what the models see
 # - [03 · Baselines](03_baselines.ipynb): every model, every protocol, every segment length
 
