@@ -34,7 +34,7 @@ class Request:
     Parameters
     ----------
     arguments : argparse.Namespace
-        ``dataset, profile, numbers, parameter, from_predictions``.
+        ``command, dataset, profile, numbers, parameter, from_predictions``.
 
     Raises
     ------
@@ -65,13 +65,14 @@ class Request:
             self.notebooks = [n for n in self.notebooks if n.number in able]
         project.jobs()
         folder = project.dataset_root(self.dataset)
-        if not (self.from_predictions or self.dataset == "demo" or folder.is_dir()):
+        needs_data = not self.from_predictions and arguments.command != "publish"
+        if needs_data and self.dataset != "demo" and not folder.is_dir():
             raise ProjectError(
                 f"DATASET={self.dataset}: no folder {_shown(folder)}; put the data there, or say "
                 "where the folder above it is with DATA_ROOT=… (make help); to rebuild tables and "
                 f"figures from stored predictions: make report DATASET={self.dataset}"
             )
-        self.data = None if self.from_predictions else staleness.data_state(self.dataset)
+        self.data = staleness.data_state(self.dataset) if needs_data else None
 
     def parameters(self, notebook: Notebook) -> dict:
         """Return what changes about a notebook's declared parameters."""
