@@ -26,7 +26,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
-from genre_utils import audio, audit, features, progress, project, splits
+from genre_utils import audio, audit, features, fingerprint, progress, project, splits
 from genre_utils.datasets import Dataset, load_feature_csv
 from genre_utils.feature_report import Example, feature_group, standardised_rows
 from genre_utils.features import SR, FeatureTable
@@ -38,6 +38,9 @@ TEMPO_RANGE = (40.0, 320.0)
 """Tempos in beats per minute that a tempogram is shown for."""
 
 _N_FFT, _HOP = 2048, 512
+
+# An altered copy is cut from between seconds 7 and 13 of its clip.
+_SHORTEST_TRIAL_S = 13
 _FLOOR_DB = -80.0
 _SILENCE = 1e-10
 _FEWEST_ITEMS = 10
@@ -900,3 +903,30 @@ def portraits(
     for facts in known:
         found = found.join(facts)
     return found.reset_index()
+
+
+def fingerprint_trial(dataset: Dataset, *, n_clips: int) -> pd.DataFrame:
+    """Try the fingerprint on altered copies of clips spread over a data set.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Unreadable and short clips are left out; without audio the table is empty.
+    n_clips : int
+        At most this many clips.
+
+    Returns
+    -------
+    pd.DataFrame
+        As `fingerprint.trial` returns it.
+    """
+    paths = dataset.tracks["audio_path"].dropna()
+    clips = []
+    for path in paths.iloc[:: max(1, len(paths) // n_clips)].iloc[:n_clips]:
+        try:
+            y = audio.load(path, sr=SR)
+        except audio.AudioError:
+            continue
+        if len(y) >= _SHORTEST_TRIAL_S * SR:
+            clips.append(y)
+    return fingerprint.trial(clips, sr=SR)

@@ -14,6 +14,9 @@ import pandas as pd
 import soxr
 from scipy import ndimage, signal
 
+from genre_utils import progress
+from genre_utils.alterations import ALTERATIONS
+
 SR = 8000
 """Sample rate in Hz at which fingerprints are taken."""
 
@@ -223,3 +226,37 @@ def repeated_pairs(clips: Sequence[np.ndarray]) -> pd.DataFrame:
     pairs = pd.concat(found).rename(columns={"item": "second"})
     pairs = pairs[pairs["first"] < pairs["second"]]
     return pairs.sort_values("score", ascending=False, ignore_index=True)[columns]
+
+
+def trial(clips: Sequence[np.ndarray], *, sr: int) -> pd.DataFrame:
+    """Look for altered copies of clips among the clips themselves.
+
+    Parameters
+    ----------
+    clips : sequence of np.ndarray [shape=(n_samples,)]
+        Different recordings, mono, each of at least 13 seconds.
+    sr : int
+        Sample rate in Hz.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row an alteration (`alterations.ALTERATIONS`): copies tried (``n_copies``) and
+        found (``n_found``), unrelated pairs compared (``n_unrelated``) and wrongly joined
+        (``n_wrong``).
+    """
+    columns = ["alteration", "n_copies", "n_found", "n_unrelated", "n_wrong"]
+    if not len(clips):
+        return pd.DataFrame(columns=columns)
+    index = Index([landmarks(y, sr=sr) for y in clips])
+    rows = []
+    work = list(ALTERATIONS.items())
+    for name, alter in progress.track(work, total=len(work), desc="altered copies"):
+        found = [
+            set(index.search(landmarks(alter(y, sr).astype(np.float32), sr=sr))["item"])
+            for y in clips
+        ]
+        right = sum(number in items for number, items in enumerate(found))
+        wrong = sum(len(items - {number}) for number, items in enumerate(found))
+        rows.append((name, len(clips), right, len(clips) * (len(clips) - 1), wrong))
+    return pd.DataFrame(rows, columns=columns)

@@ -26,6 +26,7 @@ dataset = "demo"
 profile = "full"
 example_seconds = 10.0
 frame_genre = "jazz"
+n_trial_clips = 50
 frame_lengths = [3.0, 6.0, 9.0]
 segment_lengths = [30.0, 10.0]
 shown_features = [
@@ -262,6 +263,19 @@ literature
 
 # %%
 prose(words_eda.literature(literature))
+
+# %% [markdown]
+# ### How far can the fingerprint be trusted?
+#
+# Clips of this data set are altered as recordings are when they circulate, and looked for among
+# the clips. A copy should be found, and no other clip with it.
+
+# %%
+trial = report.table(eda.fingerprint_trial(data, n_clips=n_trial_clips), "fingerprint")
+trial
+
+# %%
+prose(words_eda.fingerprint_trial(trial))
 
 # %% [markdown]
 # ### The worst cases

@@ -1,64 +1,9 @@
-import io
-import itertools
-
 import numpy as np
 import pytest
-import soundfile
-from scipy import signal
 
-from genre_utils import audio, datasets, fingerprint
+from genre_utils import alterations, audio, datasets, fingerprint
 
 SR = 22050
-
-
-def cut(y):
-    return y[round(7.31 * SR) : round(12.31 * SR)]
-
-
-def shift(y):
-    return y[round(3.777 * SR) :]
-
-
-def louder(y):
-    return np.clip(y * 10 ** (12 / 20), -1, 1)
-
-
-def softer(y):
-    return np.round(y * 10 ** (-12 / 20) * 32768) / 32768
-
-
-def mp3(y):
-    stream = io.BytesIO()
-    soundfile.write(
-        stream, y, SR, format="MP3", bitrate_mode="CONSTANT", compression_level=MP3_LEVEL
-    )
-    stream.seek(0)
-    return soundfile.read(stream)[0]
-
-
-def telephone(y):
-    sos = signal.butter(4, [300, 3400], "bandpass", fs=SR, output="sos")
-    return signal.sosfilt(sos, y)
-
-
-def everything(y):
-    return mp3(louder(telephone(cut(y))))
-
-
-MP3_LEVEL = 0.65
-ALTERED = (cut, shift, louder, softer, mp3, telephone, everything)
-
-
-def found_share(clips):
-    """Share of altered copies that are found, and how many wrong pairs there are of how many."""
-    index = fingerprint.Index([fingerprint.landmarks(y, sr=SR) for y in clips])
-    found, wrong, n = 0, 0, 0
-    for alter, (number, y) in itertools.product(ALTERED, enumerate(clips)):
-        items = index.search(fingerprint.landmarks(alter(y), sr=SR))["item"].tolist()
-        found += number in items
-        wrong += len(set(items) - {number})
-        n += 1
-    return found / n, wrong, n * (len(clips) - 1)
 
 
 def melody(seed, seconds=20):
@@ -74,34 +19,32 @@ def melody(seed, seconds=20):
 
 
 def test_the_mp3_has_about_64_kbit_a_second():
-    stream = io.BytesIO()
     y = melody(0)
-    soundfile.write(
-        stream, y, SR, format="MP3", bitrate_mode="CONSTANT", compression_level=MP3_LEVEL
-    )
-    assert 56e3 <= len(stream.getvalue()) * 8 / (len(y) / SR) <= 66e3
+    assert 56e3 <= len(alterations.mp3(y, SR)) * 8 / (len(y) / SR) <= 66e3
 
 
 def test_altered_copies_of_made_clips_are_found_and_others_are_not():
-    share, wrong, pairs = found_share([melody(seed) for seed in range(6)])
-    assert share == 1
-    assert wrong == 0 and pairs > 200
+    table = fingerprint.trial([melody(seed) for seed in range(6)], sr=SR)
+    assert list(table["alteration"]) == list(alterations.ALTERATIONS)
+    assert (table["n_found"] == 6).all() and (table["n_unrelated"] == 30).all()
+    assert table["n_wrong"].sum() == 0
 
 
 @pytest.mark.real_data
 def test_altered_copies_of_real_clips_are_found_and_others_are_not(gtzan_root):
     tracks = datasets.load("gtzan").tracks
     paths = tracks.loc[tracks["audio_path"].notna(), "audio_path"].iloc[::8]
-    share, wrong, pairs = found_share([audio.load(path, sr=SR) for path in paths])
-    print(f"found {share:.1%} of the altered copies; {wrong} wrong in {pairs} unrelated pairs")
-    assert share >= 0.95
-    assert wrong <= pairs / 1000
+    table = fingerprint.trial([audio.load(path, sr=SR) for path in paths], sr=SR)
+    print(table.to_string(index=False))
+    sums = table.sum(numeric_only=True)
+    assert sums["n_found"] >= 0.95 * sums["n_copies"]
+    assert sums["n_wrong"] <= sums["n_unrelated"] / 1000
 
 
 def test_the_shift_and_the_overlap_are_told():
     y = melody(1)
     index = fingerprint.Index([fingerprint.landmarks(y, sr=SR)])
-    row = index.search(fingerprint.landmarks(cut(y), sr=SR)).iloc[0]
+    row = index.search(fingerprint.landmarks(alterations.cut(y, SR), sr=SR)).iloc[0]
     assert row["shift_s"] == pytest.approx(7.31, abs=0.05)
     assert row["overlap_s"] == pytest.approx(5, abs=0.7)
     assert 0 < row["score"] <= 1

@@ -1,0 +1,65 @@
+"""Copies of a clip as they circulate: cut, shifted, louder, band-limited, re-encoded."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import soundfile as sf
+from scipy import signal
+
+_MP3_LEVEL = 0.65  # what libsndfile needs to be told to write about 64 kbit/s
+
+
+def cut(y: np.ndarray, sr: int) -> np.ndarray:
+    """Return five seconds from inside the clip."""
+    return y[round(7.31 * sr) : round(12.31 * sr)]
+
+
+def shifted(y: np.ndarray, sr: int) -> np.ndarray:
+    """Return the clip without its first seconds."""
+    return y[round(3.777 * sr) :]
+
+
+def louder(y: np.ndarray, _sr: int) -> np.ndarray:
+    """Return the clip 12 dB louder, clipped where it leaves full scale."""
+    return np.clip(y * 10 ** (12 / 20), -1, 1)
+
+
+def softer(y: np.ndarray, _sr: int) -> np.ndarray:
+    """Return the clip 12 dB softer, in 16 bits."""
+    return np.round(y * 10 ** (-12 / 20) * 32768) / 32768
+
+
+def mp3(y: np.ndarray, sr: int) -> bytes:
+    """Return the clip as an MP3 file of about 64 kbit/s."""
+    stream = io.BytesIO()
+    sf.write(stream, y, sr, format="MP3", bitrate_mode="CONSTANT", compression_level=_MP3_LEVEL)
+    return stream.getvalue()
+
+
+def re_encoded(y: np.ndarray, sr: int) -> np.ndarray:
+    """Return the clip after a way through `mp3`."""
+    return sf.read(io.BytesIO(mp3(y, sr)))[0]
+
+
+def telephone(y: np.ndarray, sr: int) -> np.ndarray:
+    """Return the clip between 300 and 3,400 Hz."""
+    sos = signal.butter(4, [300, 3400], "bandpass", fs=sr, output="sos")
+    return signal.sosfilt(sos, y)
+
+
+def everything(y: np.ndarray, sr: int) -> np.ndarray:
+    """Return five seconds, band-limited, louder and re-encoded."""
+    return re_encoded(louder(telephone(cut(y, sr), sr), sr), sr)
+
+
+ALTERATIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "5 s cut out": cut,
+    "shifted": shifted,
+    "12 dB louder": louder,
+    "12 dB softer": softer,
+    "MP3 at 64 kbit/s": re_encoded,
+    "telephone band": telephone,
+    "all of these": everything,
+}
+"""What may happen to a recording and leave it the same recording, by name."""
