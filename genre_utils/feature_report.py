@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pandas as pd
 
@@ -106,6 +107,8 @@ def standardised_rows(pictures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def feature_tables(dataset: Dataset, lengths: list[float]) -> dict[float, features.FeatureTable]:
     """Return the feature tables that this data set can give, by segment length in seconds."""
+    from_audio = [length for length in lengths if length not in dataset.tables]
+    features.prepare(dataset, segment_lengths=from_audio, series_kinds=("log_mel", "mfcc"))
     tables = {}
     for segment_s in lengths:
         try:
@@ -188,6 +191,127 @@ def agreement(dataset: Dataset) -> pd.DataFrame:
                 (segment_s, name, both["track_id"].nunique(), np.median(column), column.max())
             )
     return pd.DataFrame(rows, columns=columns)
+
+
+def plain_librosa(y: np.ndarray, *, sr: int = features.SR) -> np.ndarray:
+    """Compute the 57 features as it is usually done, with one librosa call each.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n_samples,)]
+        Mono signal.
+    sr : int
+        Sample rate in Hz.
+
+    Returns
+    -------
+    values : np.ndarray [shape=(57,), dtype=float64]
+        In the order of `features.FEATURE_NAMES`.
+    """
+    series = {
+        "chroma_stft": librosa.feature.chroma_stft(y=y, sr=sr),
+        "rms": librosa.feature.rms(y=y),
+        "spectral_centroid": librosa.feature.spectral_centroid(y=y, sr=sr),
+        "spectral_bandwidth": librosa.feature.spectral_bandwidth(y=y, sr=sr),
+        "rolloff": librosa.feature.spectral_rolloff(y=y, sr=sr),
+        "zero_crossing_rate": librosa.feature.zero_crossing_rate(y),
+        "harmony": librosa.effects.harmonic(y),
+        "perceptr": librosa.effects.percussive(y),
+    }
+    for k, values in enumerate(librosa.feature.mfcc(y=y, sr=sr, n_mfcc=20), start=1):
+        series[f"mfcc{k}"] = values
+    means = {f"{name}_mean": np.mean(values) for name, values in series.items()}
+    variances = {f"{name}_var": np.var(values) for name, values in series.items()}
+    tempo, _ = librosa.beat.beat_track(y=y, sr=sr)
+    everything = means | variances | {"tempo": np.ravel(tempo)[0]}
+    return np.array([everything[name] for name in features.FEATURE_NAMES], dtype=np.float64)
+
+
+def librosa_agreement(
+    dataset: Dataset, *, n_tracks: int, segment_s: float | None = None
+) -> pd.DataFrame:
+    """Compare features, log-mel spectrograms and MFCC series with librosa's own.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its tracks are taken evenly spread over the table.
+    n_tracks : int
+        How many tracks to take at most.
+    segment_s : float, optional
+        Also compare the first segment of this length of each track.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a feature (the series last): ``n`` signals compared; the largest relative
+        and absolute difference; the largest difference as a multiple of what is allowed,
+        a thousandth of the value and 0.0001; and the share of equal values (to six
+        digits). Empty without audio.
+    """
+    paths = dataset.tracks["audio_path"].dropna()
+    chosen = paths.iloc[np.unique(np.linspace(0, len(paths) - 1, n_tracks).astype(int))]
+    pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for path in chosen if len(paths) else []:
+        try:
+            whole = audio.load(path, sr=features.SR)
+        except audio.AudioError:
+            continue
+        signals = [whole]
+        if segment_s is not None and len(whole) > segment_s * features.SR:
+            signals.append(whole[: round(segment_s * features.SR)])
+        for y, ours in zip(signals, features.tabular_batch(signals), strict=True):
+            for name, a, b in zip(features.FEATURE_NAMES, ours, plain_librosa(y), strict=True):
+                pairs.setdefault(name, []).append((np.array([a]), np.array([b])))
+            mel = librosa.power_to_db(librosa.feature.melspectrogram(y=y, sr=features.SR))
+            pairs.setdefault("log-mel spectrogram", []).append(
+                (features.log_mel(y, sr=features.SR), mel)
+            )
+            mfcc = librosa.feature.mfcc(y=y, sr=features.SR, n_mfcc=13)
+            pairs.setdefault("MFCC series", []).append(
+                (features.mfcc_series(y, sr=features.SR).T, mfcc)
+            )
+    columns = ["feature", "n", "relative", "absolute", "of_allowed", "share_equal"]
+    return pd.DataFrame(
+        [(name, *_largest_differences(values)) for name, values in pairs.items()], columns=columns
+    )
+
+
+def _largest_differences(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple:
+    ours = np.concatenate([np.ravel(a) for a, _ in pairs]).astype(np.float64)
+    theirs = np.concatenate([np.ravel(b) for _, b in pairs]).astype(np.float64)
+    difference, size = np.abs(ours - theirs), np.abs(theirs)
+    return (
+        len(pairs),
+        np.max(difference / np.maximum(size, 1e-4)),
+        difference.max(),
+        np.max(difference / (1e-4 + 1e-3 * size)),
+        np.mean(difference <= 1e-6 * np.maximum(size, 1e-4)),
+    )
+
+
+def collection_estimate(cost: pd.DataFrame, *, n_clips: int, cores: int) -> dict[str, float]:
+    """Return how long a large collection of 30-s clips would take, from measured costs.
+
+    Parameters
+    ----------
+    cost : pd.DataFrame
+        As `costs` returns it, of a 30-s clip.
+    n_clips, cores : int
+        Size of the collection and number of cores.
+
+    Returns
+    -------
+    dict
+        ``n_clips, cores, clips_per_second`` (one core), ``hours``; NaN without audio.
+    """
+    seconds = cost["milliseconds"].sum() / 1000 if len(cost) else float("nan")
+    return {
+        "n_clips": n_clips,
+        "cores": cores,
+        "clips_per_second": 1 / seconds,
+        "hours": n_clips * seconds / cores / 3600,
+    }
 
 
 def series_coverage(dataset: Dataset) -> pd.DataFrame:

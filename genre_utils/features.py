@@ -2,27 +2,27 @@
 
 The 57 are those of the public GTZAN tables: the mean and the variance of 28 series,
 and the tempo. Values are librosa's with its default settings, called on a segment
-alone; what several of them start from is computed once.
+alone, but what several of them start from is computed once for all, and a sound file is
+decoded once for all lengths of its segments.
 """
 
 import io
+import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import librosa
 import numpy as np
 import pandas as pd
+import scipy.fft
 from joblib import Parallel, delayed
-from scipy.ndimage import median_filter
 from threadpoolctl import threadpool_limits
 
-from genre_utils import audio, datasets, progress, project
+from genre_utils import audio, datasets, fast_mel, progress, project, spectral
 
 RECIPE = "1"
 """Version of what `tabular` computes; raise it when a value changes, and caches renew."""
@@ -31,7 +31,7 @@ SR = 22050
 """Sample rate in Hz at which the tables of features are computed."""
 
 _N_FFT, _HOP = 2048, 512
-_MEDIAN_WIDTH = 31
+_ROLLOFF = 0.85
 
 FEATURE_NAMES = datasets.TABLE_FEATURES
 """Names of the 57 features, spelt and ordered as in the public 30-s table."""
@@ -76,7 +76,7 @@ class FeatureTable:
     digest: str
 
 
-def tabular(y: np.ndarray, *, sr: int = SR) -> np.ndarray:
+def tabular(y: np.ndarray, *, sr: int = SR, extra: tuple[str, ...] = ()) -> np.ndarray:
     """Compute the 57 classical features of a signal.
 
     Parameters
@@ -85,34 +85,125 @@ def tabular(y: np.ndarray, *, sr: int = SR) -> np.ndarray:
         Mono signal of at least 2,048 finite samples; silence is allowed.
     sr : int
         Sample rate in Hz.
+    extra : tuple of str
+        What to add from `EXTRA_FEATURES`.
 
     Returns
     -------
-    values : np.ndarray [shape=(57,), dtype=float64]
-        In the order of `FEATURE_NAMES`: shares (chroma, rms, zero-crossing rate), Hz
+    values : np.ndarray [shape=(57 or more,), dtype=float64]
+        In the order of `feature_names`: shares (chroma, rms, zero-crossing rate), Hz
         (centroid, bandwidth, rolloff), amplitude (harmony and perceptr, the harmonic and
-        the percussive part of the waveform, [1]_), beats per minute (tempo), and dB (MFCCs).
+        the percussive part of the waveform, [1]_), beats per minute (tempo), and dB
+        (MFCCs, spectral contrast [2]_); a tonnetz [3]_ has no unit.
 
     Raises
     ------
     FeatureError
-        If `y` is not mono, too short, or holds NaN or infinite samples.
+        If `y` is not mono, too short, or holds NaN or infinite samples, or if `extra`
+        names something unknown.
 
     References
     ----------
     .. [1] Fitzgerald, "Harmonic/percussive separation using median filtering",
        DAFx 2010. The table goes back to Tzanetakis & Cook, "Musical genre
        classification of audio signals", IEEE TSAP 10(5), 2002.
+    .. [2] Jiang et al., "Music type classification by spectral contrast feature",
+       ICME 2002.
+    .. [3] Harte, Sandler & Gasser, "Detecting harmonic change in musical audio", ACM
+       workshop on audio and music computing multimedia, 2006.
     """
-    with quiet_librosa():
-        spectra = _spectra(_checked(y), sr)
-        return np.concatenate([group(spectra) for group in _GROUPS.values()])
+    return tabular_batch([y], sr=sr, extra=extra)[0]
+
+
+def tabular_batch(
+    signals: list[np.ndarray], *, sr: int = SR, extra: tuple[str, ...] = ()
+) -> np.ndarray:
+    """Compute the features of many signals together, each as if it were alone.
+
+    Parameters
+    ----------
+    signals : list of np.ndarray [shape=(n_samples,)]
+        As in `tabular`; their lengths may differ.
+    sr, extra
+        As in `tabular`.
+
+    Returns
+    -------
+    X : np.ndarray [shape=(n_signals, 57 or more), dtype=float64]
+        One row a signal.
+
+    Raises
+    ------
+    FeatureError
+        As `tabular`.
+    """
+    rows = [np.empty((0, len(feature_names(extra))))]
+    groups = _groups(extra)
+    for batch in _batches([_checked(y) for y in signals]):
+        shared = _shared(batch, sr)
+        columns = [group(shared) for group in groups.values()]
+        rows += [np.concatenate(values)[None] for values in zip(*columns, strict=True)]
+    return np.concatenate(rows)
+
+
+def feature_names(extra: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the names of the columns: `FEATURE_NAMES`, then those of `extra`.
+
+    Raises
+    ------
+    FeatureError
+        If `extra` names something that is not in `EXTRA_FEATURES`.
+    """
+    unknown = sorted(set(extra) - set(EXTRA_FEATURES))
+    if unknown:
+        raise FeatureError(f"unknown extra features {unknown}; expected {list(EXTRA_FEATURES)}")
+    added = [
+        f"{name}{number}_{statistic}"
+        for name in extra
+        for number in range(1, EXTRA_FEATURES[name] + 1)
+        for statistic in ("mean", "var")
+    ]
+    return (*FEATURE_NAMES, *added)
+
+
+def segments(
+    y: np.ndarray, *, segment_s: float, sr: int = SR, extra: tuple[str, ...] = ()
+) -> np.ndarray:
+    """Compute the features of a clip's segments.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n_samples,)]
+        Mono signal.
+    segment_s : float
+        Length of a segment in seconds; see `audio.segment_bounds`.
+    sr, extra
+        As in `tabular`.
+
+    Returns
+    -------
+    X : np.ndarray [shape=(n_segments, 57 or more), dtype=float64]
+        One row a segment.
+
+    Raises
+    ------
+    FeatureError
+        If the clip is shorter than half a segment; else as `tabular`.
+    """
+    bounds = audio.segment_bounds(len(y) / sr, segment_s)
+    if not bounds:
+        raise FeatureError(
+            f"is {len(y) / sr:.2f} s long; expected at least half a segment of "
+            f"{segment_s:g} s; leave it out, or ask for shorter segments"
+        )
+    cut = [y[round(start * sr) : round(end * sr)] for start, end in bounds]
+    return tabular_batch(cut, sr=sr, extra=extra)
 
 
 def log_mel(
     y: np.ndarray, *, sr: int, n_fft: int = 2048, hop_length: int = 512, n_mels: int = 128
 ) -> np.ndarray:
-    """Compute a mel power spectrogram in decibels.
+    """Compute a mel power spectrogram in decibels, equal to librosa's.
 
     Parameters
     ----------
@@ -130,16 +221,42 @@ def log_mel(
     S : np.ndarray [shape=(n_mels, 1 + n_samples // hop_length), dtype=float32]
         Power in dB relative to 1, at most 80 dB below its own maximum.
     """
-    mel = librosa.feature.melspectrogram(
-        y=y, sr=sr, n_fft=n_fft, hop_length=hop_length, n_mels=n_mels
-    )
-    return librosa.power_to_db(mel).astype(np.float32, copy=False)
+    y = np.asarray(y, dtype=np.float32)
+    given = {"sr": sr, "n_fft": n_fft, "hop_length": hop_length, "n_mels": n_mels}
+    if fast_mel.can_transform(n_fft, hop_length):
+        return spectral.decibels(fast_mel.power_in_bands(y, **given))
+    return spectral.decibels(spectral.mel_spectrum(y, **given).T)
+
+
+def log_mel_batch(
+    signals: np.ndarray, *, sr: int, n_fft: int = 2048, hop_length: int = 512, n_mels: int = 128
+) -> np.ndarray:
+    """Compute `log_mel` of many signals of one length.
+
+    Parameters
+    ----------
+    signals : np.ndarray [shape=(n_signals, n_samples)]
+        Mono signals.
+    sr, n_fft, hop_length, n_mels
+        As in `log_mel`.
+
+    Returns
+    -------
+    S : np.ndarray [shape=(n_signals, n_mels, n_frames), dtype=float32]
+        Each 80 dB deep at most, below its own maximum.
+    """
+    signals = np.asarray(signals, dtype=np.float32)
+    given = {"sr": sr, "n_fft": n_fft, "hop_length": hop_length, "n_mels": n_mels}
+    S = np.empty((len(signals), n_mels, 1 + signals.shape[1] // hop_length), np.float32)
+    for y, out in zip(signals, S, strict=True):
+        out[:] = log_mel(y, **given)
+    return S
 
 
 def mfcc_series(
     y: np.ndarray, *, sr: int, n_mfcc: int = 13, n_fft: int = 2048, hop_length: int = 512
 ) -> np.ndarray:
-    """Compute mel-frequency cepstral coefficients over time.
+    """Compute mel-frequency cepstral coefficients over time, equal to librosa's.
 
     Parameters
     ----------
@@ -157,8 +274,8 @@ def mfcc_series(
     series : np.ndarray [shape=(1 + n_samples // hop_length, n_mfcc), dtype=float32]
         One row a frame.
     """
-    mfcc = librosa.feature.mfcc(y=y, sr=sr, n_mfcc=n_mfcc, n_fft=n_fft, hop_length=hop_length)
-    return np.ascontiguousarray(mfcc.T, dtype=np.float32)
+    S = log_mel(y, sr=sr, n_fft=n_fft, hop_length=hop_length)
+    return (_dct(len(S), n_mfcc).T @ S).T.copy()
 
 
 def table(
@@ -166,9 +283,10 @@ def table(
     *,
     segment_s: float,
     source: str | None = None,
+    extra: tuple[str, ...] = (),
     jobs: int | None = None,
 ) -> FeatureTable:
-    """Return the 57 features of every segment of a data set.
+    """Return the features of every segment of a data set.
 
     The data set's own table is read where it covers at least as many tracks as there
     are sound files; else features are computed from the audio. Each track's features
@@ -183,8 +301,12 @@ def table(
         Length of a segment in seconds; see `audio.segment_bounds`.
     source : {'table', 'audio'}, optional
         Take the features from there, whatever covers more tracks.
+    extra : tuple of str
+        What to add from `EXTRA_FEATURES`; a public table has none of it.
     jobs : int, optional
-        Number of processes; `project.jobs` by default.
+        Number of processes; `project.jobs` by default. Within
+        ``joblib.parallel_config(backend="dask")`` the workers of that cluster are used;
+        they must share the file system.
 
     Raises
     ------
@@ -193,6 +315,9 @@ def table(
         asked for), or if not one of its tracks gives features.
     """
     segment_s = float(segment_s)
+    if extra:
+        source = "audio"
+    names = feature_names(extra)
     n_audio = int(dataset.tracks["audio_path"].notna().sum())
     if segment_s in dataset.tables and source != "audio":
         frame = datasets.load_feature_csv(dataset, segment_s)
@@ -203,7 +328,40 @@ def table(
             f"{dataset.title} has no audio and no table of features at {segment_s:g} s in "
             f"{dataset.root}; put the sound files there, or ask for another segment length"
         )
-    return _from_audio(dataset, segment_s, jobs or project.jobs())
+    cached = _cached(dataset, [_segments_kind(segment_s, extra)], jobs)[0]
+    return _from_audio(dataset, segment_s, names, cached)
+
+
+def prepare(
+    dataset: datasets.Dataset,
+    *,
+    segment_lengths: Iterable[float] = (),
+    series_kinds: Iterable[str] = (),
+    extra: tuple[str, ...] = (),
+    jobs: int | None = None,
+) -> None:
+    """Compute several tables and series of a data set's sound files in one pass.
+
+    Each file is decoded once. Afterwards `table` and `series` only read.
+
+    Parameters
+    ----------
+    dataset : datasets.Dataset
+        Without audio there is nothing to do.
+    segment_lengths : iterable of float
+        Segment lengths in seconds.
+    series_kinds : iterable of {'log_mel', 'mfcc'}
+        Series of whole clips.
+    extra, jobs
+        As in `table`.
+
+    Raises
+    ------
+    FeatureError
+        If a kind of series or of extra features is unknown.
+    """
+    kinds = [_segments_kind(float(segment_s), extra) for segment_s in segment_lengths]
+    _cached(dataset, kinds + [_series_kind(kind) for kind in series_kinds], jobs)
 
 
 def milliseconds_per_feature(y: np.ndarray, sr: int, *, repeats: int = 3) -> pd.DataFrame:
@@ -229,17 +387,16 @@ def milliseconds_per_feature(y: np.ndarray, sr: int, *, repeats: int = 3) -> pd.
     FeatureError
         As `tabular`.
     """
-    y = _checked(y)
-    with quiet_librosa():
-        spectra = _spectra(y, sr)
-        work = {"shared spectra": lambda: _spectra(y, sr)}
-        work |= {name: lambda group=group: group(spectra) for name, group in _GROUPS.items()}
-        return pd.DataFrame(
-            {
-                "feature_group": list(work),
-                "milliseconds": [_median_ms(function, repeats) for function in work.values()],
-            }
-        )
+    signals = [_checked(y)]
+    work = {"shared spectra": lambda: _shared(signals, sr)}
+    for name, group in _GROUPS.items():
+        # Each on spectra of its own: they lie in memory that the next ones use again.
+        work[name] = lambda group=group: group(shared)
+    times = []
+    for function in work.values():
+        shared = _shared(signals, sr)
+        times.append(_median_ms(function, repeats))
+    return pd.DataFrame({"feature_group": list(work), "milliseconds": times})
 
 
 def _median_ms(function: Callable[[], object], repeats: int) -> float:
@@ -266,139 +423,154 @@ def _checked(y: np.ndarray) -> np.ndarray:
     return y
 
 
-@contextmanager
-def quiet_librosa() -> Iterator[None]:
-    """Keep librosa from warning of sounds without a pitch."""
-    # Silence has no pitch to tune to: its chroma is 0, and there is nothing to mend.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Trying to estimate tuning from empty")
-        yield
+_FRAMES_TOGETHER = 1500
+"""Short signals share their transforms up to here; more would leave the processor's cache."""
+
+_threads = threading.local()
+
+
+def _batches(signals: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    batch, n_frames = [], 0
+    for y in signals:
+        if batch and n_frames + 1 + len(y) // _HOP > _FRAMES_TOGETHER:
+            yield batch
+            batch, n_frames = [], 0
+        batch.append(y)
+        n_frames += 1 + len(y) // _HOP
+    if batch:
+        yield batch
+
+
+def _workspace() -> spectral.Workspace:
+    if not hasattr(_threads, "workspace"):
+        _threads.workspace = spectral.Workspace()
+    return _threads.workspace
 
 
 @dataclass(frozen=True)
-class _Spectra:
-    """What several features start from."""
+class _Shared:
+    """What several features of several signals start from."""
 
-    y: np.ndarray
+    signals: list[np.ndarray]
     sr: int
-    complex: np.ndarray
-    magnitude: np.ndarray
-    power: np.ndarray
-    mel_db: np.ndarray
+    frames: spectral.Frames
+    mel_db: list[np.ndarray]
 
 
-def _spectra(y: np.ndarray, sr: int) -> _Spectra:
-    spectrum = librosa.stft(y, n_fft=_N_FFT, hop_length=_HOP)
-    magnitude = np.abs(spectrum)
-    power = magnitude**2
-    mel_db = librosa.power_to_db(librosa.feature.melspectrogram(S=power, sr=sr))
-    return _Spectra(y, sr, spectrum, magnitude, power, mel_db)
+def _shared(signals: list[np.ndarray], sr: int) -> _Shared:
+    frames = spectral.frames(signals, n_fft=_N_FFT, hop_length=_HOP, workspace=_workspace())
+    mel = spectral.mel(frames.power, sr=sr, n_mels=128)
+    return _Shared(signals, sr, frames, [spectral.decibels(part) for part in frames.split(mel)])
 
 
 def _mean_var(*series: np.ndarray) -> np.ndarray:
     """Return mean and variance of each series, in turn."""
-    return np.array([f(values, dtype=np.float64) for values in series for f in (np.mean, np.var)])
+    return np.array([spectral.mean_and_variance(values.reshape(-1)) for values in series]).reshape(
+        -1
+    )
 
 
-def _chroma(spectra: _Spectra) -> np.ndarray:
-    return _mean_var(librosa.feature.chroma_stft(S=spectra.power, sr=spectra.sr))
+def _chroma(shared: _Shared) -> list[np.ndarray]:
+    return [_mean_var(chroma) for chroma in _chromagrams(shared)]
 
 
-def _rms(spectra: _Spectra) -> np.ndarray:
-    return _mean_var(librosa.feature.rms(y=spectra.y))
+def _chromagrams(shared: _Shared) -> Iterator[np.ndarray]:
+    """Yield each signal's chroma [shape=(n_frames, 12)], as ``librosa.feature.chroma_stft``."""
+    for power in shared.frames.split(shared.frames.power):
+        bank = _chroma_bank(shared.sr, spectral.tuning(power, sr=shared.sr))
+        chroma = power @ bank
+        largest = chroma.max(axis=1, keepdims=True)
+        yield chroma / np.where(largest < np.finfo(np.float32).tiny, 1, largest)
 
 
-def _centroid_and_bandwidth(spectra: _Spectra) -> np.ndarray:
-    given = {"S": spectra.magnitude, "sr": spectra.sr}
-    centroid = librosa.feature.spectral_centroid(**given)
-    return _mean_var(centroid, librosa.feature.spectral_bandwidth(**given, centroid=centroid))
+@lru_cache(maxsize=128)
+def _chroma_bank(sr: int, tuning: float) -> np.ndarray:
+    return np.ascontiguousarray(librosa.filters.chroma(sr=sr, n_fft=_N_FFT, tuning=tuning).T)
 
 
-def _rolloff(spectra: _Spectra) -> np.ndarray:
-    return _mean_var(librosa.feature.spectral_rolloff(S=spectra.magnitude, sr=spectra.sr))
+def _rms(shared: _Shared) -> list[np.ndarray]:
+    return [_mean_var(spectral.loudness(y, _N_FFT, _HOP)) for y in shared.signals]
 
 
-def _zero_crossing_rate(spectra: _Spectra) -> np.ndarray:
-    return _mean_var(librosa.feature.zero_crossing_rate(spectra.y))
+def _zero_crossing_rate(shared: _Shared) -> list[np.ndarray]:
+    return [_mean_var(spectral.zero_crossings(y, _N_FFT, _HOP)) for y in shared.signals]
 
 
-def _harmony_and_percussion(spectra: _Spectra) -> np.ndarray:
-    magnitude, phase = librosa.magphase(spectra.complex)
-    waveforms = [
-        librosa.istft(
-            part * phase,
-            hop_length=_HOP,
-            n_fft=_N_FFT,
-            dtype=spectra.y.dtype,
-            length=len(spectra.y),
-        )
-        for part in harmonic_percussive(magnitude)
+def _shape(shared: _Shared) -> list[np.ndarray]:
+    hz = librosa.fft_frequencies(sr=shared.sr, n_fft=_N_FFT)
+    magnitude = shared.frames.magnitude
+    series = np.vstack(
+        [spectral.centre_and_spread(magnitude, hz), spectral.rolloff(magnitude, hz, _ROLLOFF)[None]]
+    )
+    return [_mean_var(*part.T.copy()) for part in shared.frames.split(series.T)]
+
+
+def _harmony_and_percussion(shared: _Shared) -> list[np.ndarray]:
+    values = []
+    parts = (
+        shared.frames.split(shared.frames.complex),
+        shared.frames.split(shared.frames.magnitude),
+    )
+    for y, spectra, magnitude in zip(shared.signals, *parts, strict=True):
+        held = spectral.harmonic_waveform(spectra, magnitude, hop_length=_HOP, length=len(y))
+        values.append(_mean_var(held, y - held))
+    return values
+
+
+def _tempo(shared: _Shared) -> list[np.ndarray]:
+    return [
+        np.array([spectral.tempo(mel_db, sr=shared.sr, hop_length=_HOP)])
+        for mel_db in shared.mel_db
     ]
-    return _mean_var(*waveforms)
 
 
-def harmonic_percussive(magnitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Part a magnitude spectrogram into held tones and strokes.
-
-    Values equal those of ``librosa.decompose.hpss(magnitude)``, in a fraction of its time.
-
-    Parameters
-    ----------
-    magnitude : np.ndarray [shape=(n_bins, n_frames)]
-        Magnitudes of a short-time Fourier transform, at least 0.
-
-    Returns
-    -------
-    harmonic, percussive : np.ndarray [shape=(n_bins, n_frames)]
-        Magnitudes of the two parts; they add up to the whole.
-
-    References
-    ----------
-    Fitzgerald, "Harmonic/percussive separation using median filtering", DAFx 2010.
-    """
-    harmonic = _median_along_rows(magnitude)
-    percussive = _median_along_rows(magnitude.T).T
-    pairs = ((harmonic, percussive), (percussive, harmonic))
-    masks = [librosa.util.softmask(part, rest, power=2, split_zeros=True) for part, rest in pairs]
-    return magnitude * masks[0], magnitude * masks[1]
+def _mfccs(shared: _Shared) -> list[np.ndarray]:
+    return [_mean_var(*(mel_db @ _dct(128, 20)).T.copy()) for mel_db in shared.mel_db]
 
 
-def _median_along_rows(S: np.ndarray) -> np.ndarray:
-    """Equal ``median_filter(S, size=(1, 31), mode="reflect")``, ten times as fast.
-
-    scipy's quick filter is for one dimension only, so all rows go through it as one,
-    each between its own reflections.
-    """
-    half = _MEDIAN_WIDTH // 2
-    padded = np.pad(S, ((0, 0), (half, half)), mode="symmetric")
-    filtered = median_filter(padded.reshape(-1), size=_MEDIAN_WIDTH)
-    return filtered.reshape(padded.shape)[:, half:-half]
+@lru_cache(maxsize=8)
+def _dct(n_mels: int, n_mfcc: int) -> np.ndarray:
+    return scipy.fft.dct(np.eye(n_mels), axis=1, norm="ortho")[:, :n_mfcc].astype(np.float32)
 
 
-def _tempo(spectra: _Spectra) -> np.ndarray:
-    # The tempo of librosa.beat.beat_track (onsets by the median over bands), which the
-    # public tables hold; librosa.feature.tempo alone takes the mean and often differs.
-    onsets = librosa.onset.onset_strength(S=spectra.mel_db, sr=spectra.sr, aggregate=np.median)
-    if not onsets.any():
-        return np.zeros(1)
-    return librosa.feature.tempo(onset_envelope=onsets, sr=spectra.sr, hop_length=_HOP)
-
-
-def _mfccs(spectra: _Spectra) -> np.ndarray:
-    return _mean_var(*librosa.feature.mfcc(S=spectra.mel_db, sr=spectra.sr, n_mfcc=20))
-
-
-_GROUPS: dict[str, Callable[[_Spectra], np.ndarray]] = {
+_GROUPS: dict[str, Callable[[_Shared], list[np.ndarray]]] = {
     "chroma": _chroma,
     "RMS": _rms,
-    "spectral centroid and bandwidth": _centroid_and_bandwidth,
-    "spectral rolloff": _rolloff,
+    "spectral centroid, bandwidth and rolloff": _shape,
     "zero-crossing rate": _zero_crossing_rate,
     "harmonic and percussive waveforms": _harmony_and_percussion,
     "tempo": _tempo,
     "20 MFCCs": _mfccs,
 }
 """Functions whose results, one after the other, are the 57 features in order."""
+
+
+def _contrast(shared: _Shared) -> list[np.ndarray]:
+    return [
+        _mean_var(*librosa.feature.spectral_contrast(S=magnitude.T, sr=shared.sr))
+        for magnitude in shared.frames.split(shared.frames.magnitude)
+    ]
+
+
+def _tonnetz(shared: _Shared) -> list[np.ndarray]:
+    return [
+        _mean_var(*librosa.feature.tonnetz(chroma=chroma.T, sr=shared.sr))
+        for chroma in _chromagrams(shared)
+    ]
+
+
+EXTRA_FEATURES = {"spectral_contrast": 7, "tonnetz": 6}
+"""Series that can be had besides the 57 features, and how many there are of each.
+
+They are librosa's `spectral_contrast`, and its `tonnetz` of the chroma that the 57
+features hold, ``chroma_stft``.
+"""
+
+_EXTRA_GROUPS = {"spectral_contrast": _contrast, "tonnetz": _tonnetz}
+
+
+def _groups(extra: tuple[str, ...]) -> dict[str, Callable[[_Shared], list[np.ndarray]]]:
+    return _GROUPS | {name: _EXTRA_GROUPS[name] for name in extra}
 
 
 def _from_csv(dataset: datasets.Dataset, segment_s: float, frame: pd.DataFrame) -> FeatureTable:
@@ -410,10 +582,9 @@ def _from_csv(dataset: datasets.Dataset, segment_s: float, frame: pd.DataFrame) 
     return _assemble(dataset, segment_s, keys, X, "table", failures, X.tobytes().hex())
 
 
-def _from_audio(dataset: datasets.Dataset, segment_s: float, jobs: int) -> FeatureTable:
-    cached = _cached(
-        dataset, f"{segment_s:g}s", partial(_segments_tabular, segment_s=segment_s), jobs
-    )
+def _from_audio(
+    dataset: datasets.Dataset, segment_s: float, names: tuple[str, ...], cached: "_Cached"
+) -> FeatureTable:
     values = {track_id: np.load(file) for track_id, file in cached.files.items()}
     if not values:
         _, file, reason = cached.failures[0]
@@ -426,8 +597,9 @@ def _from_audio(dataset: datasets.Dataset, segment_s: float, jobs: int) -> Featu
         columns=["track_id", "segment_index"],
     )
     X = np.concatenate(list(values.values()))
-    made_from = project.text_digest(RECIPE, *(file.stem for file in cached.files.values()))
-    return _assemble(dataset, segment_s, keys, X, "audio", cached.failures, made_from)
+    stems = (file.stem for file in cached.files.values())
+    made_from = project.text_digest(RECIPE, *names[len(FEATURE_NAMES) :], *stems)
+    return _assemble(dataset, segment_s, keys, X, "audio", cached.failures, made_from, names)
 
 
 def _assemble(
@@ -438,6 +610,7 @@ def _assemble(
     source: str,
     failures: list[tuple[str, str, str]],
     made_from: str,
+    names: tuple[str, ...] = FEATURE_NAMES,
 ) -> FeatureTable:
     items = keys.merge(dataset.tracks[_ITEM_COLUMNS], on="track_id", how="left")
     items = items[[*_ITEM_COLUMNS, "segment_index"]]
@@ -446,7 +619,7 @@ def _assemble(
     return FeatureTable(
         items=items,
         X=X,
-        names=FEATURE_NAMES,
+        names=names,
         source=source,
         failures=pd.DataFrame(failures, columns=["track_id", "file", "reason"], dtype="str"),
         digest=project.text_digest(items.to_csv(index=False), made_from),
@@ -501,9 +674,7 @@ def series(dataset: datasets.Dataset, *, kind: str, jobs: int | None = None) -> 
     FeatureError
         If `kind` is unknown.
     """
-    if kind not in _SERIES:
-        raise FeatureError(f"unknown kind of series {kind!r}; expected one of {list(_SERIES)}")
-    cached = _cached(dataset, kind, partial(_whole, function=_SERIES[kind]), jobs)
+    cached = _cached(dataset, [_series_kind(kind)], jobs)[0]
     failures = pd.DataFrame(cached.failures, columns=["track_id", "file", "reason"], dtype="str")
     return Series(kind, cached.files, failures)
 
@@ -512,16 +683,27 @@ def _whole(y: np.ndarray, *, function: Callable) -> np.ndarray:
     return function(y, sr=SR)
 
 
-def _segments_tabular(y: np.ndarray, *, segment_s: float) -> np.ndarray:
-    bounds = audio.segment_bounds(len(y) / SR, segment_s)
-    if not bounds:
-        raise FeatureError(
-            f"is {len(y) / SR:.2f} s long; expected at least half a segment of "
-            f"{segment_s:g} s; leave it out, or ask for shorter segments"
-        )
-    return np.stack(
-        [tabular(y[round(start * SR) : round(end * SR)], sr=SR) for start, end in bounds]
+@dataclass(frozen=True)
+class _Kind:
+    """An array that is kept of each track: the folder's name, and what makes it."""
+
+    folder: str
+    compute: Callable[[np.ndarray], np.ndarray]
+    n_columns: int | None  # None where it depends on the clip
+
+
+def _segments_kind(segment_s: float, extra: tuple[str, ...]) -> _Kind:
+    return _Kind(
+        "+".join([f"{segment_s:g}s", *extra]),
+        partial(segments, segment_s=segment_s, extra=extra),
+        len(feature_names(extra)),
     )
+
+
+def _series_kind(kind: str) -> _Kind:
+    if kind not in _SERIES:
+        raise FeatureError(f"unknown kind of series {kind!r}; expected one of {list(_SERIES)}")
+    return _Kind(kind, partial(_whole, function=_SERIES[kind]), None)
 
 
 @dataclass
@@ -530,35 +712,61 @@ class _Cached:
     failures: list[tuple[str, str, str]]
 
 
-def _cached(
-    dataset: datasets.Dataset,
-    kind: str,
-    compute: Callable[[np.ndarray], np.ndarray],
-    jobs: int | None,
-) -> _Cached:
-    """Make sure that every track's array is in the cache; say which tracks have none."""
+_LOOKED_UP_TOGETHER = 256
+"""Files whose content is read at a time, so that memory does not grow with their number."""
+
+
+def _cached(dataset: datasets.Dataset, kinds: list[_Kind], jobs: int | None) -> list[_Cached]:
+    """Make sure that every track's arrays are in the cache; say which tracks have none."""
     tracks = dataset.tracks[dataset.tracks["audio_path"].notna()].sort_values("track_id")
-    files: dict[str, Path] = {}
-    reasons: dict[str, str] = {}
-    to_do = []
+    digests: dict[str, str] = {}
+    unreadable: dict[str, str] = {}
     with ThreadPoolExecutor() as pool:
-        found = pool.map(lambda track: _cache_file(track, kind), tracks.itertuples())
-        for track, (file, reason) in zip(tracks.itertuples(), found, strict=True):
-            if reason:
-                reasons[track.track_id] = reason
-                continue
-            files[track.track_id] = file
-            if not _is_whole(file, kind):
-                to_do.append((track.track_id, Path(track.audio_path), file))
-    jobs = max(1, min(jobs or project.jobs(), len(to_do)))
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
-    results = parallel(delayed(_extract)(*task, compute) for task in to_do)
-    title = f"features ({kind})"
-    for track_id, reason in progress.track(results, total=len(to_do), desc=title):
-        if reason:
-            reasons[track_id] = reason
-            del files[track_id]
+        for first in range(0, len(tracks), _LOOKED_UP_TOGETHER):
+            rows = list(tracks.iloc[first : first + _LOOKED_UP_TOGETHER].itertuples())
+            for track, (digest, reason) in zip(rows, pool.map(_digest, rows), strict=True):
+                if reason:
+                    unreadable[track.track_id] = reason
+                else:
+                    digests[track.track_id] = digest
     paths = dict(zip(tracks["track_id"], tracks["audio_path"], strict=True))
+    to_do = [
+        (track_id, missing)
+        for track_id, digest in digests.items()
+        if (missing := [k for k in kinds if not _is_whole(_cache_file(k, digest), k)])
+    ]
+    reasons = {kind.folder: dict(unreadable) for kind in kinds}
+    # joblib hands out a few files at a time, and results are taken as they come.
+    parallel = Parallel(
+        n_jobs=max(1, min(jobs or project.jobs(), len(to_do))), return_as="generator_unordered"
+    )
+    results = parallel(
+        delayed(_extract)(
+            track_id,
+            Path(paths[track_id]),
+            [(kind, _cache_file(kind, digests[track_id])) for kind in missing],
+        )
+        for track_id, missing in to_do
+    )
+    title = f"features ({', '.join(kind.folder for kind in kinds)})"
+    for track_id, failed in progress.track(results, total=len(to_do), desc=title):
+        for folder, reason in failed.items():
+            reasons[folder][track_id] = reason
+    return [_outcome(dataset, kind, digests, paths, reasons[kind.folder]) for kind in kinds]
+
+
+def _outcome(
+    dataset: datasets.Dataset,
+    kind: _Kind,
+    digests: dict[str, str],
+    paths: dict[str, Path],
+    reasons: dict[str, str],
+) -> _Cached:
+    files = {
+        track_id: _cache_file(kind, digest)
+        for track_id, digest in digests.items()
+        if track_id not in reasons
+    }
     failures = [
         (track_id, _relative(path, dataset.root), reasons[track_id])
         for track_id, path in paths.items()
@@ -572,40 +780,46 @@ def _relative(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
-def _cache_file(track, kind: str) -> tuple[Path | None, str]:
-    """Return where a track's array is kept, or the reason why its file has no digest."""
-    digest = track.sha256
-    if pd.isna(digest):
-        try:
-            digest = project.file_digest(track.audio_path)
-        except OSError as error:
-            return None, f"cannot be read ({error.strerror}); expected a sound file there"
-    folder = project.cache_root() / "features" / f"recipe-{RECIPE}" / kind
-    return folder / f"{digest}.npy", ""
+def _digest(track) -> tuple[str, str]:
+    """Return the digest of a track's file, or the reason why it has none."""
+    if not pd.isna(track.sha256):
+        return track.sha256, ""
+    try:
+        return project.file_digest(track.audio_path), ""
+    except OSError as error:
+        return "", f"cannot be read ({error.strerror}); expected a sound file there"
 
 
-def _is_whole(file: Path, kind: str) -> bool:
+def _cache_file(kind: _Kind, digest: str) -> Path:
+    return project.cache_root() / "features" / f"recipe-{RECIPE}" / kind.folder / f"{digest}.npy"
+
+
+def _is_whole(file: Path, kind: _Kind) -> bool:
     try:
         _, columns = np.load(file, mmap_mode="r", allow_pickle=False).shape
-        return kind in _SERIES or columns == len(FEATURE_NAMES)
+        return kind.n_columns in (None, columns)
     except (OSError, ValueError, EOFError):
         return False  # not there, or spoilt: computed again
 
 
 def _extract(
-    track_id: str, path: Path, cache_file: Path, compute: Callable[[np.ndarray], np.ndarray]
-) -> tuple[str, str]:
-    """Compute and keep one track's array; return track_id and the reason for none."""
+    track_id: str, path: Path, wanted: list[tuple[_Kind, Path]]
+) -> tuple[str, dict[str, str]]:
+    """Compute and keep a track's arrays; return track_id and, by kind, why there is none."""
     try:
         y = audio.load(path, sr=SR)
-        # One thread, so that values do not depend on how many processes there are.
-        with threadpool_limits(limits=1):
-            values = compute(y)
     except audio.AudioError as error:
-        return track_id, error.reason
-    except FeatureError as error:
-        return track_id, str(error)
-    buffer = io.BytesIO()
-    np.save(buffer, values, allow_pickle=False)
-    project.write_atomic(cache_file, buffer.getvalue())
-    return track_id, ""
+        return track_id, {kind.folder: error.reason for kind, _ in wanted}
+    failed = {}
+    for kind, cache_file in wanted:
+        try:
+            # One thread, so that values do not depend on how many processes there are.
+            with threadpool_limits(limits=1):
+                values = kind.compute(y)
+        except FeatureError as error:
+            failed[kind.folder] = str(error)
+            continue
+        buffer = io.BytesIO()
+        np.save(buffer, values, allow_pickle=False)
+        project.write_atomic(cache_file, buffer.getvalue())
+    return track_id, failed

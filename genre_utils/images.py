@@ -1,0 +1,339 @@
+"""Pictures of sound as arrays, without a plotting library: what image networks read.
+
+They look like the plots that are usually saved and read back; a picture takes a few
+milliseconds, and none is written to disk. `gtzan_picture` makes the pictures that come
+with GTZAN (``images_original``), so that a network trained on those can be given sound.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import scipy.fft
+import scipy.signal
+from numba import njit
+from numpy.lib.stride_tricks import sliding_window_view
+
+from genre_utils import features, project, spectral
+
+GTZAN_SHAPE = (370, 496)
+"""Height and width in pixels of GTZAN's own pictures."""
+
+_N_FFT, _HOP = 2048, 512
+_GTZAN_N_FFT, _GTZAN_OVERLAP, _GTZAN_BINS = 256, 32, 128
+_GTZAN_AXES_PX = 369.6
+_MARGIN = 0.05
+_LINE_PX = 1.5
+
+_GTZAN_WIDTHS = {
+    "country": ((0, 3000),),
+    "disco": ((0, 2963), (1, 2972), (3, 2981)),
+    "metal": ((0, 2999),),
+    "pop": ((0, 2953),),
+}
+"""Genre → (first track number, frames that the width of its picture stands for)."""
+
+
+class ImageError(project.ProjectError):
+    """A picture that cannot be read, or a signal that none can be made of."""
+
+
+def waveform_picture(
+    y: np.ndarray, *, height: int = 128, width: int = 432, limit: float | None = None
+) -> np.ndarray:
+    """Draw a waveform, black on white, as ``librosa.display.waveshow`` in grey.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n_samples,)]
+        Mono signal.
+    height, width : int
+        Size in pixels; the clip fills the width.
+    limit : float, optional
+        Amplitude at the upper and the lower edge; by default the clip's own largest,
+        and 5 % above.
+
+    Returns
+    -------
+    picture : np.ndarray [shape=(height, width), dtype=uint8]
+        255 is paper, 0 is ink.
+
+    Raises
+    ------
+    ImageError
+        If the signal is empty or holds NaN or infinite samples.
+    """
+    y = _checked(y)
+    limit = limit or (1 + 2 * _MARGIN) * max(float(np.abs(y).max()), 1e-10)
+    return _inked(*_envelope(y, width), bottom=-limit, top=limit, height=height, line=1.0)
+
+
+def zcr_picture(y: np.ndarray, *, height: int = 128, width: int = 432) -> np.ndarray:
+    """Draw the zero-crossing rate over time, a black line on white.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n_samples,)]
+        Mono signal.
+    height, width : int
+        Size in pixels; the rate's own range fills the height but for a margin.
+
+    Returns
+    -------
+    picture : np.ndarray [shape=(height, width), dtype=uint8]
+        255 is paper, 0 is ink.
+
+    Raises
+    ------
+    ImageError
+        As `waveform_picture`.
+    """
+    rate = spectral.zero_crossings(_checked(y), _N_FFT, _HOP)
+    low, high = float(rate.min()), float(rate.max())
+    margin = _MARGIN * (high - low) or 0.01
+    low, high = low - margin, high + margin
+    return _inked(*_envelope(rate, width), bottom=low, top=high, height=height, line=_LINE_PX)
+
+
+def mel_picture(
+    y: np.ndarray,
+    *,
+    sr: int = features.SR,
+    height: int = 128,
+    width: int = 432,
+    cmap: str | None = "magma",
+) -> np.ndarray:
+    """Draw a log-mel spectrogram, as ``librosa.display.specshow``.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n_samples,)]
+        Mono signal.
+    sr : int
+        Sample rate in Hz.
+    height, width : int
+        Size in pixels; low bands are at the bottom.
+    cmap : str or None
+        Matplotlib's name of a colour map; None for grey.
+
+    Returns
+    -------
+    picture : np.ndarray [shape=(3, height, width) or (height, width), dtype=uint8]
+        The clip's own least to largest value; 0 to 255 where it is grey.
+
+    Raises
+    ------
+    ImageError
+        As `waveform_picture`.
+    """
+    S = features.log_mel(_checked(y), sr=sr)
+    return _coloured(_levels(S[::-1], height, width), cmap)
+
+
+def mfcc_picture(
+    y: np.ndarray,
+    *,
+    sr: int = features.SR,
+    n_mfcc: int = 20,
+    height: int = 128,
+    width: int = 432,
+    cmap: str | None = "coolwarm",
+) -> np.ndarray:
+    """Draw mel-frequency cepstral coefficients, as ``librosa.display.specshow``.
+
+    Parameters
+    ----------
+    y, sr, height, width, cmap
+        As in `mel_picture`.
+    n_mfcc : int
+        Number of coefficients; the first is at the bottom.
+
+    Returns
+    -------
+    picture : np.ndarray [shape=(3, height, width) or (height, width), dtype=uint8]
+        As `mel_picture`.
+
+    Raises
+    ------
+    ImageError
+        As `waveform_picture`.
+    """
+    series = features.mfcc_series(_checked(y), sr=sr, n_mfcc=n_mfcc)
+    return _coloured(_levels(series.T[::-1], height, width), cmap)
+
+
+def gtzan_picture(y: np.ndarray, *, n_frames: int | None = None) -> np.ndarray:
+    """Draw a clip as the pictures that come with GTZAN are drawn.
+
+    A spectrogram by scipy's defaults (256 samples under a Tukey window, 32 of them
+    shared with the next frame, the mean taken away), natural logarithm, from the clip's
+    own least to its largest value. There are about six frames to a column of pixels; the
+    one that was drawn last, and is seen, is the last one that touches the column.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n_samples,)]
+        Mono signal at 22,050 Hz, of at least two frames (480 samples). Its loudness has
+        no effect.
+    n_frames : int, optional
+        How many frames the width stands for, where it is not the clip itself; see
+        `gtzan_frames`.
+
+    Returns
+    -------
+    picture : np.ndarray [shape=(370, 496), dtype=uint8]
+        0 is the quietest point, 255 the loudest; linear frequency, 0 Hz near the
+        bottom. The bottom row is white, as it is in those pictures.
+
+    Raises
+    ------
+    ImageError
+        If the signal is shorter than two frames, or holds NaN or infinite samples.
+    """
+    y = _checked(y)
+    hop = _GTZAN_N_FFT - _GTZAN_OVERLAP
+    count = (len(y) - _GTZAN_OVERLAP) // hop - 1  # the last frame was not drawn
+    if count < 1:
+        raise ImageError(
+            f"the signal has {len(y)} samples; expected at least {2 * hop + _GTZAN_OVERLAP} "
+            "for a picture; take a longer piece"
+        )
+    framed = sliding_window_view(y, _GTZAN_N_FFT)[::hop][:count]
+    window = scipy.signal.get_window(("tukey", 0.25), _GTZAN_N_FFT).astype(np.float32)
+    centred = framed - framed.mean(axis=1, keepdims=True)
+    centred *= window
+    power = _one_sided(scipy.fft.rfft(centred, axis=1, overwrite_x=True), _GTZAN_BINS)
+    height, width = GTZAN_SHAPE
+    touched = np.ceil(np.arange(1, width + 1) * (n_frames or count) / width).astype(int) - 1
+    shown = power[np.clip(touched, 0, count - 1)]
+    picture = np.full(GTZAN_SHAPE, 255, np.uint8)
+    audible = power[power > 0]
+    if not len(audible):
+        picture[:-1] = 0
+        return picture
+    low, high = np.log(audible.min()), np.log(audible.max())
+    levels = (np.log(np.maximum(shown, audible.min())) - low) * (255 / max(high - low, 1e-10))
+    from_top = ((np.arange(height - 1) + 0.6) * _GTZAN_BINS / _GTZAN_AXES_PX).astype(int)
+    picture[:-1] = np.rint(levels).astype(np.uint8).T[_GTZAN_BINS - 1 - from_top]
+    return picture
+
+
+def gtzan_frames(track_id: str, y: np.ndarray) -> int:
+    """Return how many frames the width of a GTZAN picture stands for.
+
+    Whoever drew them kept one pair of axes for a genre, which grew with the longest clip so
+    far: a shorter clip does not reach the right edge, and the one before it shows there.
+    What is known was measured on the 100 tracks of gtzan_mini.
+
+    Parameters
+    ----------
+    track_id : str
+        Such as ``disco.00002``.
+    y : np.ndarray [shape=(n_samples,)]
+        The track at 22,050 Hz.
+    """
+    own = (len(y) - _GTZAN_OVERLAP) // (_GTZAN_N_FFT - _GTZAN_OVERLAP) - 1
+    genre, _, number = track_id.partition(".")
+    widths = [frames for first, frames in _GTZAN_WIDTHS.get(genre, ()) if number >= f"{first:05d}"]
+    return max([own, *widths[-1:]])
+
+
+def load_picture(path: Path | str) -> np.ndarray:
+    """Read a stored picture as a grey array, as `gtzan_picture` returns it.
+
+    Parameters
+    ----------
+    path : Path or str
+        A PNG or JPEG file.
+
+    Returns
+    -------
+    picture : np.ndarray [shape=(height, width), dtype=uint8]
+
+    Raises
+    ------
+    ImageError
+        If the file is missing or is no picture.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.convert("L"))
+    except (OSError, SyntaxError) as error:  # Pillow's own words for a damaged PNG
+        raise ImageError(
+            f"{path}: cannot be read as a picture ({error}); expected a PNG or JPEG file; "
+            "fetch it again"
+        ) from error
+
+
+def _checked(y: np.ndarray) -> np.ndarray:
+    y = np.ascontiguousarray(y, dtype=np.float32)
+    if y.ndim != 1 or not len(y) or not np.isfinite(y).all():
+        raise ImageError(
+            f"the signal has shape {y.shape}; expected one channel of finite samples; "
+            "load it with audio.load"
+        )
+    return y
+
+
+@njit(cache=True, nogil=True)
+def _one_sided(spectra, n_bins):
+    power = np.empty((spectra.shape[0], n_bins), np.float32)
+    for t in range(spectra.shape[0]):
+        for f in range(n_bins):
+            power[t, f] = 2 * (spectra[t, f].real ** 2 + spectra[t, f].imag ** 2)
+        power[t, 0] /= 2
+    return power
+
+
+def _envelope(series: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return least and largest value of a line between points, in each column."""
+    edges = np.linspace(0, max(len(series) - 1, 1e-9), width + 1)
+    at_edges = np.interp(edges, np.arange(len(series)), series)
+    low = np.minimum(at_edges[:-1], at_edges[1:])
+    high = np.maximum(at_edges[:-1], at_edges[1:])
+    starts = np.minimum(np.ceil(edges[:-1]).astype(int), len(series) - 1)
+    within = starts <= edges[1:]
+    low = np.where(within, np.minimum(low, np.minimum.reduceat(series, starts)), low)
+    high = np.where(within, np.maximum(high, np.maximum.reduceat(series, starts)), high)
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def _ink(lower, upper, height):
+    """Cover each column from `lower` to `upper`, in pixels from the top, in part at the ends."""
+    picture = np.full((height, len(lower)), 255, np.uint8)
+    for column in range(len(lower)):
+        first, last = max(int(upper[column]), 0), min(int(lower[column]) + 1, height)
+        for row in range(first, last):
+            covered = min(lower[column], row + 1.0) - max(upper[column], float(row))
+            picture[row, column] = np.uint8(255 * (1 - min(max(covered, 0.0), 1.0)) + 0.5)
+    return picture
+
+
+def _inked(low, high, *, bottom, top, height, line) -> np.ndarray:
+    scale = height / (top - bottom)
+    return _ink((top - low) * scale + line / 2, (top - high) * scale - line / 2, height)
+
+
+def _levels(S: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Scale values to 0 … 255, and their array to a size by its nearest cells."""
+    low, high = float(S.min()), float(S.max())
+    rows = (np.arange(height) + 0.5) * S.shape[0] / height
+    columns = (np.arange(width) + 0.5) * S.shape[1] / width
+    shown = S[np.ix_(rows.astype(int), columns.astype(int))]
+    return np.rint((shown - low) * (255 / max(high - low, 1e-10))).astype(np.uint8)
+
+
+def _coloured(levels: np.ndarray, cmap: str | None) -> np.ndarray:
+    return levels if cmap is None else np.stack([channel[levels] for channel in _colours(cmap)])
+
+
+@lru_cache(maxsize=8)
+def _colours(cmap: str) -> np.ndarray:
+    """Return a colour map's 256 colours [shape=(3, 256), dtype=uint8]."""
+    import matplotlib
+
+    colours = matplotlib.colormaps[cmap](np.arange(256), bytes=True)
+    return np.ascontiguousarray(colours[:, :3].T)
