@@ -14,6 +14,8 @@
 ##   report     tables and figures again from stored predictions, without data
 ##   publish    copy a study's executed notebooks to notebooks/ (of gtzan, unless
 ##              DATASET says otherwise)
+##   bench      time this project's code against the usual ways, in a few minutes:
+##              results/bench.csv, figures/bench.png
 ##   test       run every test
 ##   check      format, lint, docstrings, and whether stored results are stale
 ##   lock       add what pyproject.toml asks for to requirements.lock;
@@ -62,7 +64,7 @@ UPGRADE ?=
 
 notebooks := $(wildcard notebooks/[0-9][0-9]_*.py)
 numbers := $(foreach notebook,$(notdir $(notebooks)),$(firstword $(subst _, ,$(notebook))))
-goals := help setup data all smoke report publish test check lock clean distclean
+goals := help setup data all smoke report publish bench test check lock clean distclean
 variables := DATASET DATA_ROOT PROFILE JOBS RETRAIN PARAMS CACHE_ROOT PYTHON UPGRADE
 
 # A misspelt word must not pass in silence: the study would run on something else.
@@ -123,6 +125,9 @@ report:
 publish: DATASET := gtzan
 publish: setup
 	@$(venv_python) -m genre_utils.pipeline publish --dataset "$$DATASET"
+
+bench: setup
+	@$(venv_python) -m genre_utils.bench --dataset "$$DATASET"
 
 test: setup
 	@$(venv_python) -m pytest

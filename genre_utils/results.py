@@ -108,24 +108,18 @@ class Report:
         alt : str
             What a reader who cannot see the figure should know; one or two sentences.
         """
-        import matplotlib.pyplot as plt
-
         if self.dataset.synthetic:
             figure.text(
                 0.997, 0.993, "demo (synthetic)", ha="right", va="top", fontsize=8, color="0.45"
             )
         path = self.outputs.figures / f"{self._number}_{slug}.png"
-        png = _packed_png(figure, alt)
-        svg = io.BytesIO()
-        # Without a date and with a fixed salt, the same numbers make the same bytes.
-        with plt.rc_context({"svg.hashsalt": path.stem}):
-            figure.savefig(svg, format="svg", metadata={"Description": alt, "Date": None})
-        plt.close(figure)
-        for target, content in ((path, png), (path.with_suffix(".svg"), svg.getvalue())):
+        files = figure_files(figure, name=path.stem, alt=alt)
+        for ending, content in files.items():
+            target = path.with_suffix(f".{ending}")
             write_atomic(target, content)
             self._note(target)
         width = int(figure.get_size_inches()[0] * 96)
-        return Image(png, format="png", width=width, alt=alt)
+        return Image(files["png"], format="png", width=width, alt=alt)
 
     def keep_predictions(self) -> None:
         """Count the stored predictions among this notebook's outputs."""
@@ -161,6 +155,28 @@ def _packed_png(figure, alt: str) -> bytes:
     information.add_itxt("Description", alt)
     picture.save(packed, "PNG", optimize=True, dpi=(_DPI, _DPI), pnginfo=information)
     return packed.getvalue()
+
+
+def figure_files(figure, *, name: str, alt: str) -> dict[str, bytes]:
+    """Return a figure as the content of its files, ``png`` and ``svg``, and close it.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure.
+    name : str
+        Name of the files without ending.
+    alt : str
+        What a reader who cannot see the figure should know; kept in both files.
+    """
+    import matplotlib.pyplot as plt
+
+    png, svg = _packed_png(figure, alt), io.BytesIO()
+    # Without a date and with a fixed salt, the same numbers make the same bytes.
+    with plt.rc_context({"svg.hashsalt": name}):
+        figure.savefig(svg, format="svg", metadata={"Description": alt, "Date": None})
+    plt.close(figure)
+    return {"png": png, "svg": svg.getvalue()}
 
 
 def prose(text: str, **values) -> Markdown:
