@@ -80,7 +80,7 @@ def _draw_ratios(axis, found: pd.DataFrame) -> None:
     axis.set_title("times as fast as the usual way", fontsize=10)
     axis.set_xlabel("times as fast: median of the rounds; bar: smallest to largest", fontsize=9)
     axis.grid(axis="y", visible=False)
-    axis.legend(loc="lower right", fontsize=8)
+    axis.legend(loc="lower left", bbox_to_anchor=(0.45, 0.98), fontsize=8)
 
 
 def _ways_of(table: pd.DataFrame, benchmarks: tuple[str, ...]) -> list[tuple[str, str]]:
