@@ -353,7 +353,8 @@ def _draw_tracks(
         dict(zip(tracks, rng.permutation(len(tracks)), strict=True))
     )
     pool = pool.sort_values("turn", kind="stable")
-    taken = pool.groupby("genre").cumcount() < pool["genre"].map(wanted).fillna(0)
+    limit = pool["genre"].map(wanted).fillna(0).astype(float)
+    taken = pool.groupby("genre").cumcount() < limit
     return pool.loc[taken, "position"].to_numpy()
 
 
