@@ -8,7 +8,6 @@ looking at this notebook has then not looked at the test part.
 import html
 import io
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -80,7 +79,7 @@ def views(y: np.ndarray, *, columns: int = 90, rows: int = 40) -> dict[str, np.n
     magnitude = np.abs(librosa.stft(y, n_fft=_N_FFT, hop_length=_HOP))
     power = magnitude**2
     mel = librosa.feature.melspectrogram(S=power, sr=SR)
-    harmonic, percussive = librosa.decompose.hpss(magnitude)
+    harmonic, percussive = features.harmonic_percussive(magnitude)
     mfcc = librosa.feature.mfcc(S=librosa.power_to_db(mel), sr=SR, n_mfcc=20)
     loudest = max(_pooled(power, rows, columns).max(), _SILENCE)
     bounds = np.linspace(0, len(y), min(columns, len(y)) + 1).astype(int)[:-1]
@@ -99,9 +98,7 @@ def views(y: np.ndarray, *, columns: int = 90, rows: int = 40) -> dict[str, np.n
 
 
 def _chroma(power: np.ndarray) -> np.ndarray:
-    # Silence has no pitch to tune to: its chroma is 0, and there is nothing to mend.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Trying to estimate tuning from empty")
+    with features.quiet_librosa():
         return librosa.feature.chroma_stft(S=power, sr=SR)
 
 

@@ -230,8 +230,10 @@ class Store:
 def _work(position: int, task: Task) -> tuple[int, pd.DataFrame, dict]:
     # One thread a process: the sums, and so the predictions, are the same on any machine size.
     with threadpool_limits(1), warnings.catch_warnings():
-        # The two-layer network trains for a fixed number of epochs on purpose.
+        # The two-layer network trains for a fixed number of epochs on purpose, and takes
+        # all items at once where there are fewer than a batch.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="Got `batch_size` less than 1 or larger")
         rows, record = task.work()
     return position, rows, record
 

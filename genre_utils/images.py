@@ -143,10 +143,12 @@ def mfcc_picture(
 
     Parameters
     ----------
-    y, sr, height, width, cmap
+    y, sr
         As in `mel_picture`.
     n_mfcc : int
         Number of coefficients; the first is at the bottom.
+    height, width, cmap
+        As in `mel_picture`.
 
     Returns
     -------
@@ -158,8 +160,9 @@ def mfcc_picture(
     ImageError
         As `waveform_picture`.
     """
-    series = features.mfcc_series(_checked(y), sr=sr, n_mfcc=n_mfcc)
-    return _coloured(_levels(series.T[::-1], height, width), cmap)
+    S = features.log_mel(_checked(y), sr=sr)
+    coefficients = scipy.fft.dct(S, axis=0, norm="ortho")[:n_mfcc]
+    return _coloured(_levels(coefficients[::-1], height, width), cmap)
 
 
 def gtzan_picture(y: np.ndarray, *, n_frames: int | None = None) -> np.ndarray:

@@ -99,13 +99,13 @@ def frames(
     return made
 
 
-def _transformed(y: np.ndarray, n_fft: int, hop_length: int, dtype: type = np.float64):
+def _transformed(y: np.ndarray, n_fft: int, hop_length: int):
     """Yield (first frame, spectra [shape=(n_frames, n_bins), dtype=complex])."""
     # In double precision, as librosa: far below the loudest bin single precision is noise.
-    padded = np.zeros(len(y) + 2 * (n_fft // 2), dtype)
+    padded = np.zeros(len(y) + 2 * (n_fft // 2))
     padded[n_fft // 2 : n_fft // 2 + len(y)] = y
     framed = sliding_window_view(padded, n_fft)[::hop_length][: 1 + len(y) // hop_length]
-    window = hann(n_fft).astype(dtype)
+    window = hann(n_fft)
     for first in range(0, len(framed), _FRAMES_AT_ONCE):
         windowed = framed[first : first + _FRAMES_AT_ONCE] * window
         yield first, scipy.fft.rfft(windowed, axis=1, overwrite_x=True)
@@ -559,9 +559,7 @@ def zero_crossings(y, n_fft, hop_length):
 
 
 def mel_spectrum(y: np.ndarray, *, sr: int, n_fft: int, hop_length: int, n_mels: int) -> np.ndarray:
-    """Return ``librosa.feature.melspectrogram`` of a signal, from single precision.
-
-    A band gathers several bins, so that rounding stays far below a thousandth.
+    """Return ``librosa.feature.melspectrogram`` of a signal.
 
     Parameters
     ----------
@@ -580,7 +578,7 @@ def mel_spectrum(y: np.ndarray, *, sr: int, n_fft: int, hop_length: int, n_mels:
     """
     bands = np.empty((1 + len(y) // hop_length, n_mels), np.float32)
     power = np.empty((_FRAMES_AT_ONCE, 1 + n_fft // 2), np.float32)
-    for first, spectra in _transformed(y, n_fft, hop_length, np.float32):
+    for first, spectra in _transformed(y, n_fft, hop_length):
         here = power[: len(spectra)]
         _squared(spectra, here)
         _into_bands(here, sr, bands[first : first + len(spectra)])

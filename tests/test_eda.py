@@ -117,6 +117,15 @@ def test_measures_name_the_loud_the_tonal_and_the_struck():
     assert table.loc["held", "centroid_hz"] < table.loc["struck", "centroid_hz"]
 
 
+def test_the_fast_separation_is_librosas():
+    librosa = pytest.importorskip("librosa")
+    magnitude = np.abs(librosa.stft(clicks(2, bpm=120) + tone(440, 2)))
+    for ours, theirs in zip(
+        features.harmonic_percussive(magnitude), librosa.decompose.hpss(magnitude), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
 def test_examples_pass_over_what_cannot_be_read(own):
     examples = feature_report.examples(own, seconds=2.0)
     assert list(examples) == ["high-bright", "low"]
