@@ -60,7 +60,9 @@ class Example:
     y: np.ndarray
 
 
-def examples(dataset: Dataset, *, seconds: float) -> dict[str, Example]:
+def examples(
+    dataset: Dataset, *, seconds: float, most_genres: int | None = None
+) -> dict[str, Example]:
     """Return the middle of the first readable clip of each genre.
 
     Parameters
@@ -69,6 +71,8 @@ def examples(dataset: Dataset, *, seconds: float) -> dict[str, Example]:
         A genre without readable audio is left out.
     seconds : float
         Length of each example; a shorter clip is taken whole.
+    most_genres : int, optional
+        Stop after so many genres.
 
     Returns
     -------
@@ -78,6 +82,8 @@ def examples(dataset: Dataset, *, seconds: float) -> dict[str, Example]:
     n_samples = int(seconds * features.SR)
     found = {}
     for genre, tracks in dataset.tracks.dropna(subset="audio_path").groupby("genre"):
+        if len(found) == most_genres:
+            break
         for track_id, path in zip(tracks["track_id"], tracks["audio_path"], strict=True):
             try:
                 y = audio.load(path, sr=features.SR)

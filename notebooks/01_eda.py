@@ -25,6 +25,7 @@
 dataset = "demo"
 profile = "full"
 example_seconds = 10.0
+most_genres = 10
 frame_genre = "jazz"
 n_trial_clips = 50
 frame_lengths = [3.0, 6.0, 9.0]
@@ -58,7 +59,7 @@ report.header()
 # links to your own copy in `data/`: without it the players stay silent.
 
 # %%
-examples = feature_report.examples(data, seconds=example_seconds)
+examples = feature_report.examples(data, seconds=example_seconds, most_genres=most_genres)
 eda.players(data, examples, outputs=report.outputs)
 
 # %% [markdown]

@@ -17,8 +17,8 @@ from genre_utils import project, staleness
 
 NOTEBOOKS = staleness.notebooks()
 BY_NAME = {"argvalues": NOTEBOOKS, "ids": [nb.name for nb in NOTEBOOKS]}
-# The test's own time limit is wider: a busy machine is no reason to fail.
-SECONDS_EACH = 20
+# The aim is 20 s on two free cores; a busy machine is no reason to fail.
+SECONDS_EACH = 30
 
 
 def cells(notebook):
