@@ -309,8 +309,8 @@ def run_classical(
     seed : int
         Seed of splits, searches and training.
     importance_models : list of str
-        Models whose permutation importance is measured on the fault-filtered test part
-        (artist-grouped where the data has no such part).
+        Models whose permutation importance is measured on the test part of the strictest
+        protocol that is possible.
     importance_segment_s : float
         At which segment length, in seconds.
     fair_models : list of str
@@ -337,16 +337,38 @@ def run_classical(
         return store.load()
     plan = _Plan(dataset, n_trials)
     tables = plan.tables([*segment_lengths, fair_segment_s], protocols)
+    strict = _strictest(tables.get(importance_segment_s), protocols, n_folds, seed)
     for segment_s in segment_lengths:
-        measured = importance_models if segment_s == importance_segment_s else []
         for protocol in protocols:
-            plan.add(tables.get(segment_s), protocol, "final", models, [seed], n_folds, measured)
+            measured = segment_s == importance_segment_s and protocol == strict
+            plan.add(
+                tables.get(segment_s),
+                protocol,
+                "final",
+                models,
+                [seed],
+                n_folds,
+                importance_models if measured else [],
+            )
     for protocol in protocols:
         plan.add(tables.get(fair_segment_s), protocol, "fair", fair_models, fair_seeds, n_folds, [])
     if not plan.tasks:
         why = plan.impossible[0]["reason"] if plan.impossible else "no model was named"
         raise ProjectError(f"{dataset.title}: nothing can be trained: {why}")
     return store.run(plan.tasks, impossible=pd.DataFrame(plan.impossible), desc="training")
+
+
+def _strictest(table, protocols: list[str], n_folds: int, seed: int) -> str | None:
+    """Return the strictest of some protocols that is possible on a table."""
+    if table is None:
+        return None
+    for protocol in sorted(protocols, key=splits.PROTOCOLS.index, reverse=True):
+        try:
+            splits.make_splits(table.items, protocol, n_folds=n_folds, seed=seed)
+        except splits.SplitError:
+            continue
+        return protocol
+    return None
 
 
 class _Plan:
@@ -356,8 +378,6 @@ class _Plan:
         self.tasks: list[Task] = []
         self.impossible: list[dict] = []
         self._dataset, self._n_trials = dataset, n_trials
-        has_published_test = dataset.tracks["fault_filtered_split"].eq("test").any()
-        self._importance_protocol = "fault_filtered" if has_published_test else "artist_grouped"
 
     def tables(self, lengths: list[float], protocols: list[str]) -> dict:
         """Return the feature tables there are; note the protocols that lack one."""
@@ -415,7 +435,7 @@ class _Plan:
                         split_digest=_split_digest(split),
                         recipe=f"{CLASSICAL[name].recipe}.{tuning.RECIPE}",
                         n_trials=self._n_trials if CLASSICAL[name].tuned else 0,
-                        importance=protocol == self._importance_protocol and name in measured,
+                        importance=name in measured,
                     )
                     self.tasks.append(Task(unit, ClassicalWork(unit, table, split, self._dataset)))
 

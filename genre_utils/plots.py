@@ -45,6 +45,23 @@ def styled(function):
     return wrapper
 
 
+def _empty_figure(why: str) -> Figure:
+    figure, axis = plt.subplots(figsize=(6, 1))
+    axis.axis("off")
+    axis.text(0.5, 0.5, why, ha="center", va="center")
+    return figure
+
+
+def _errors(table: pd.DataFrame, value: str) -> list[pd.Series]:
+    """Return the lengths of error bars below and above a value.
+
+    None is negative: a mean may lie outside its own percentiles, and an interval may miss
+    its end by a rounding error.
+    """
+    low, high = table[f"{value}_low"], table[f"{value}_high"]
+    return [(table[value] - low).clip(lower=0), (high - table[value]).clip(lower=0)]
+
+
 @styled
 def ladders(panels: dict[str, pd.DataFrame], *, chance: float) -> Figure:
     """Draw accuracy against protocol, one line a model: the leakage ladder.
@@ -61,10 +78,14 @@ def ladders(panels: dict[str, pd.DataFrame], *, chance: float) -> Figure:
         1, len(panels), figsize=(1.4 + 5.4 * len(panels), 4.2), sharey=True, squeeze=False
     )
     for axis, (title, table) in zip(axes[0], panels.items(), strict=True):
-        _draw_ladder(axis, table, chance)
         axis.set_title(title)
+        if table.empty:
+            axis.text(0.5, 0.5, "not possible on this data", ha="center", transform=axis.transAxes)
+            axis.set_xticks([])
+        else:
+            _draw_ladder(axis, table, chance)
+            axis.legend(loc="upper right")
     axes[0][0].set_ylabel("accuracy per segment")
-    axes[0][-1].legend(loc="upper right")
     return figure
 
 
@@ -75,7 +96,7 @@ def _draw_ladder(axis, table: pd.DataFrame, chance: float) -> None:
     for i, (name, rows) in enumerate(groups):
         rows = rows.set_index("protocol").reindex(protocols)
         x = np.arange(len(protocols)) + 0.1 * (i - middle)
-        errors = [rows["accuracy"] - rows["accuracy_low"], rows["accuracy_high"] - rows["accuracy"]]
+        errors = _errors(rows, "accuracy")
         axis.plot(x, rows["accuracy"], color=PALETTE[i], alpha=0.35)
         axis.errorbar(
             x, rows["accuracy"], errors, color=PALETTE[i], fmt="osD^v"[i % 5], capsize=3,
@@ -120,10 +141,7 @@ def accuracy_intervals(table: pd.DataFrame, *, title: str, chance: float) -> Fig
     for i, protocol in enumerate(protocols):
         rows = table[table["protocol"] == protocol]
         y = [models.index(name) + 0.16 * ((len(protocols) - 1) / 2 - i) for name in rows["title"]]
-        errors = [
-            rows["accuracy"] - rows["accuracy_low"],
-            rows["accuracy_high"] - rows["accuracy"],
-        ]
+        errors = _errors(rows, "accuracy")
         axes.errorbar(
             rows["accuracy"], y, xerr=errors, fmt="osD^"[i % 4], color=PALETTE[i], markersize=5,
             capsize=2, label=PROTOCOL_TITLES[protocol].replace("\n", " "),
@@ -177,7 +195,7 @@ def recall_and_confidence(table: pd.DataFrame, *, title: str) -> Figure:
     table = table.sort_values("recall")
     figure, axes = plt.subplots(figsize=(7, 4.2))
     y = np.arange(len(table))
-    errors = [table["recall"] - table["recall_low"], table["recall_high"] - table["recall"]]
+    errors = _errors(table, "recall")
     axes.errorbar(
         table["recall"], y, xerr=errors, fmt="o", color=PALETTE[0], capsize=3, label="recall"
     )
@@ -207,14 +225,14 @@ def importance(table: pd.DataFrame, *, title: str, top: int = 15) -> Figure:
         How many features a panel shows.
     """
     groups = list(table.groupby("title", sort=False))
+    if not groups:
+        return _empty_figure("nothing was measured on this data")
     figure, axes = plt.subplots(
         1, len(groups), figsize=(4.6 * len(groups), 0.26 * top + 1.2), sharex=True, squeeze=False
     )
     for axis, (name, rows) in zip(axes[0], groups, strict=True):
         rows = rows.nlargest(top, "drop").iloc[::-1]
-        errors = [rows["drop"] - rows["drop_low"], rows["drop_high"] - rows["drop"]]
-        # A mean may lie outside its own 10th to 90th percentile: then there is no line there.
-        errors = [error.clip(lower=0) for error in errors]
+        errors = _errors(rows, "drop")
         axis.barh(rows["feature"], rows["drop"], xerr=errors, color=PALETTE[0], ecolor="0.3")
         axis.set_title(name)
         axis.set_xlabel("accuracy lost when shuffled")
@@ -237,10 +255,7 @@ def series_gallery(pictures: dict[str, np.ndarray], *, seconds: float, ylabel: s
         What the vertical axis counts.
     """
     if not pictures:
-        figure, axis = plt.subplots(figsize=(6, 1))
-        axis.axis("off")
-        axis.text(0.5, 0.5, "no audio here", ha="center", va="center")
-        return figure
+        return _empty_figure("no audio here")
     columns = min(5, len(pictures))
     rows = -(-len(pictures) // columns)
     figure, axes = plt.subplots(

@@ -12,6 +12,11 @@ from genre_utils.models.classical import CLASSICAL, Range, named
 from genre_utils.results import interval
 
 _SETTING = ["segment_s", "source", "protocol", "model"]
+_MEASURES = [
+    "n_train_tracks", "train_accuracy", "validation_accuracy", "fit_cpu_s", "unit", "n_items",
+    "n_tracks", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "macro_f1_low",
+    "macro_f1_high", "accuracy_artist_low", "accuracy_artist_high", "n_artists",
+]  # fmt: skip
 
 
 def _titles(names: pd.Series) -> pd.Series:
@@ -55,7 +60,8 @@ def accuracy(result: StudyResult, dataset: Dataset, *, n_boot: int, stage: str) 
         for unit, scored in (("segment", group), ("track", to_tracks(group))):
             summary = evaluation.summary(scored, artists=artists, n_boot=n_boot)
             table.append(shared | {"unit": unit} | summary)
-    frame = pd.DataFrame(table)
+    # Named, so that a ladder that this data cannot have is an empty table, not an error.
+    frame = pd.DataFrame(table, columns=[*_SETTING, *_MEASURES])
     frame.insert(1, "title", _titles(frame["model"]))
     impossible = result.impossible
     if len(impossible):
@@ -155,6 +161,8 @@ def wide(accuracy_table: pd.DataFrame, *, unit: str, value: str = "accuracy") ->
     rows = accuracy_table
     if "unit" in rows:
         rows = rows[rows["unit"] == unit]
+    if rows.empty:
+        return pd.DataFrame(columns=["nothing that this data can answer"])
     cells = rows.assign(cell=[interval(row, value) for _, row in rows.iterrows()])
     cells["rests_on"] = _rests_on(rows)
     table = cells.pivot(index=["segment_s", "rests_on", "title"], columns="protocol", values="cell")
@@ -407,6 +415,8 @@ def ladder_to_read(plain: pd.DataFrame, fair: pd.DataFrame) -> pd.DataFrame:
     """Return both ladders in one table, one row a model and version."""
     versions = []
     for name, rows in (("as the field splits", plain), ("same test items, same size", fair)):
+        if rows.empty:
+            continue
         cells = rows.assign(cell=[interval(row) for _, row in rows.iterrows()])
         table = cells.pivot(index="title", columns="protocol", values="cell").fillna("–")
         table.insert(0, "version", name)

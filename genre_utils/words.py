@@ -18,6 +18,8 @@ def _chain(rungs: pd.Series) -> str:
 
 def ladder_alt(ladder: pd.DataFrame, how: str) -> str:
     """Return the alt text of a leakage ladder."""
+    if ladder.empty:
+        return f"An empty chart: accuracy by protocol, {how}, is not possible on this data."
     parts = [
         f"{rows['title'].iloc[0]}: {_chain(_rungs(ladder, model)).replace('`', '')}"
         for model, rows in ladder.groupby("model", sort=False)

@@ -214,3 +214,16 @@ def test_project_jobs_refuses_nonsense(monkeypatch):
     monkeypatch.setenv("JOBS", "many")
     with pytest.raises(ProjectError, match="JOBS is 'many'"):
         project.jobs()
+
+
+def test_data_without_a_published_split_have_an_empty_fair_ladder():
+    def without_parts(items, X):
+        items["fault_filtered_split"] = None
+
+    dataset = study_script.small_dataset(without_parts)
+    result = study_script.run(dataset, importance_models=["knn_1"])
+    fair = tables.accuracy(result, dataset, n_boot=20, stage="fair")
+    assert fair["model"].isna().all() and fair["reason"].notna().all()
+    assert tables.ladder(fair, models=["knn_1"], segment_s=10.0).empty
+    assert list(tables.wide(fair[:0], unit="segment").columns)
+    assert set(tables.importance(result)["protocol"]) == {"artist_grouped"}
