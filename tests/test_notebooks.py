@@ -78,7 +78,7 @@ def test_the_published_notebook_is_in_step_with_its_source(notebook):
 @pytest.mark.parametrize("notebook", **BY_NAME)
 def test_the_published_notebook_names_no_machine(notebook):
     text = notebook.source.with_suffix(".ipynb").read_text(encoding="utf-8")
-    assert not re.search(r"/home/|/Users/|/root/|/tmp/|[A-Z]:\\\\|site-packages", text)
+    assert not re.search(r"/(home|Users|root|tmp)/|[A-Z]:\\\\|site-packages", text)
     assert "audio/" not in re.findall(r'"([a-z]+/)[a-z0-9.+-]+": ', text), "holds sound"
     assert len(text) < 2 * 2**20
 
