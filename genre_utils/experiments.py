@@ -120,6 +120,13 @@ class Store:
         Where its results go.
     retrain : bool
         Ignore what earlier studies stored; a cut-off ``RETRAIN`` still resumes.
+
+    Attributes
+    ----------
+    table : Path
+        Where the predictions are published.
+    folder : Path
+        Where finished units, and the checkpoints of unfinished ones, are kept until then.
     """
 
     def __init__(self, study: str, outputs: Outputs, *, retrain: bool | None = None):
@@ -127,7 +134,7 @@ class Store:
         self._study, self._outputs = study, outputs
         self.table = outputs.results / "predictions" / f"{study}.parquet"
         self._records_file = self.table.with_suffix(".json")
-        self._units = outputs.units / (f"{study}.retrain" if self._retrain else study)
+        self.folder = outputs.units / (f"{study}.retrain" if self._retrain else study)
 
     def load(self) -> StudyResult:
         """Return all that the study has published.
@@ -194,7 +201,7 @@ class Store:
         }
 
     def _file(self, task: Task) -> Path:
-        return self._units / f"{task.unit.run_id}.parquet"
+        return self.folder / f"{task.unit.run_id}.parquet"
 
     def _keep(self, task: Task, rows: pd.DataFrame, record: dict) -> None:
         count_test_use(task.unit, rows, study=self._study, outputs=self._outputs)
@@ -224,7 +231,7 @@ class Store:
         # Records first: rows without their record would count as unfinished, never as wrong.
         write_atomic(self._records_file, json.dumps(records, indent=1))
         write_atomic(self.table, sink.getvalue().to_pybytes())
-        shutil.rmtree(self._units, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _work(position: int, task: Task) -> tuple[int, pd.DataFrame, dict]:
@@ -432,7 +439,7 @@ class _Plan:
                         seed=split.seed,
                         stage=stage,
                         input_digest=table.digest,
-                        split_digest=_split_digest(split),
+                        split_digest=split_digest(split),
                         recipe=f"{CLASSICAL[name].recipe}.{tuning.RECIPE}",
                         n_trials=self._n_trials if CLASSICAL[name].tuned else 0,
                         importance=name in measured,
@@ -503,7 +510,15 @@ class ClassicalWork:
             "fit_cpu_s": fit_cpu_s,
             "importance": self._importance(estimator, y) if unit.importance else {},
         }
-        return self._rows(probabilities), record
+        rows = prediction_rows(
+            unit,
+            probabilities,
+            items=items.iloc[split.test],
+            genres=genres,
+            dataset=self.dataset.name,
+            n_train=len(split.train),
+        )
+        return rows, record
 
     def _importance(self, estimator, y: np.ndarray) -> dict[str, list[float]]:
         test = self.split.test
@@ -512,38 +527,57 @@ class ClassicalWork:
         ).importances
         return dict(zip(self.table.names, drops.round(6).tolist(), strict=True))
 
-    def _rows(self, probabilities: np.ndarray) -> pd.DataFrame:
-        unit, test = self.unit, self.table.items.iloc[self.split.test]
-        rows = pd.DataFrame(
-            {
-                "run_id": unit.run_id,
-                "dataset": self.dataset.name,
-                **{
-                    name: getattr(unit, name)
-                    for name in (
-                        "model",
-                        "input",
-                        "source",
-                        "protocol",
-                        "fold",
-                        "seed",
-                        "stage",
-                        "segment_s",
-                    )
-                },
-                "segment_start_s": test["segment_start_s"].to_numpy(),
-                "n_train": len(self.split.train),
-                "track_id": test["track_id"].to_numpy(),
-                "y_true": test["genre"].to_numpy(),
-            }
-        )
-        # Four decimals say all that the evaluation can use and store in a third of the space.
-        rounded = probabilities.round(4).astype(np.float32)
-        columns = [f"p_{genre}" for genre in self.dataset.genres]
-        return rows.join(pd.DataFrame(rounded, columns=columns))
+
+def prediction_rows(
+    unit: Unit,
+    probabilities: np.ndarray,
+    *,
+    items: pd.DataFrame,
+    genres: tuple[str, ...],
+    dataset: str,
+    n_train: int,
+) -> pd.DataFrame:
+    """Return what a unit predicts as the rows that are stored.
+
+    Parameters
+    ----------
+    unit : Unit
+        What was trained.
+    probabilities : np.ndarray [shape=(n_items, n_genres)]
+        Each row adds up to 1.
+    items : pd.DataFrame
+        The test items: ``track_id, genre, segment_start_s``.
+    genres : tuple of str
+        In the order of the columns of `probabilities`.
+    dataset : str
+        Name of the data set.
+    n_train : int
+        Number of items that were trained on.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row an item, as in `StudyResult`.
+    """
+    setting = ("model", "input", "source", "protocol", "fold", "seed", "stage", "segment_s")
+    rows = pd.DataFrame(
+        {
+            "run_id": unit.run_id,
+            "dataset": dataset,
+            **{name: getattr(unit, name) for name in setting},
+            "segment_start_s": items["segment_start_s"].to_numpy(),
+            "n_train": n_train,
+            "track_id": items["track_id"].to_numpy(),
+            "y_true": items["genre"].to_numpy(),
+        }
+    )
+    # Four decimals say all that the evaluation can use and store in a third of the space.
+    rounded = probabilities.round(4).astype(np.float32)
+    return rows.join(pd.DataFrame(rounded, columns=[f"p_{genre}" for genre in genres]))
 
 
-def _split_digest(split: splits.Split) -> str:
+def split_digest(split: splits.Split) -> str:
+    """Return a digest of the positions of both parts."""
     return text_digest(*(",".join(map(str, part)) for part in (split.train, split.test)))
 
 

@@ -665,7 +665,11 @@ def _assemble(
     )
 
 
-_SERIES = {"log_mel": log_mel, "mfcc": mfcc_series}
+_SERIES = {
+    "log_mel": log_mel,
+    "log_mel_1024": partial(log_mel, n_fft=1024, hop_length=256),
+    "mfcc": mfcc_series,
+}
 
 
 @dataclass(frozen=True)
@@ -675,7 +679,7 @@ class Series:
     Attributes
     ----------
     kind : str
-        ``log_mel`` or ``mfcc``.
+        What was computed of each clip.
     files : dict of str to Path
         track_id → array file, in the order of the tracks.
     failures : pd.DataFrame
@@ -698,8 +702,9 @@ def series(dataset: datasets.Dataset, *, kind: str, jobs: int | None = None) -> 
     ----------
     dataset : datasets.Dataset
         Without audio the result is empty.
-    kind : {'log_mel', 'mfcc'}
-        Which series, at 22,050 Hz with the defaults of `log_mel` and `mfcc_series`.
+    kind : {'log_mel', 'log_mel_1024', 'mfcc'}
+        Which series, at 22,050 Hz with the defaults of `log_mel` and `mfcc_series`;
+        ``log_mel_1024`` has frames of 1,024 samples, 256 apart.
     jobs : int, optional
         Number of processes; `project.jobs` by default.
 
@@ -713,9 +718,42 @@ def series(dataset: datasets.Dataset, *, kind: str, jobs: int | None = None) -> 
     FeatureError
         If `kind` is unknown.
     """
-    cached = _cached(dataset, [_series_kind(kind)], jobs)[0]
+    return _of_whole_clips(dataset, _series_kind(kind), jobs)
+
+
+def each_clip(
+    dataset: datasets.Dataset,
+    *,
+    name: str,
+    function: Callable[[np.ndarray], np.ndarray],
+    jobs: int | None = None,
+) -> Series:
+    """Compute an array of every track with audio, and keep it in the cache.
+
+    Parameters
+    ----------
+    dataset : datasets.Dataset
+        Without audio the result is empty.
+    name : str
+        What the arrays are kept under; another function needs another name.
+    function : callable
+        Takes a clip at 22,050 Hz and returns an array of two dimensions. A
+        `ProjectError` that it raises is noted as the reason why the track has none.
+    jobs : int, optional
+        Number of processes; `project.jobs` by default.
+
+    Returns
+    -------
+    Series
+        As `series`.
+    """
+    return _of_whole_clips(dataset, _Kind(name.replace(" ", "_"), function, None), jobs)
+
+
+def _of_whole_clips(dataset: datasets.Dataset, kind: "_Kind", jobs: int | None) -> Series:
+    cached = _cached(dataset, [kind], jobs)[0]
     failures = pd.DataFrame(cached.failures, columns=["track_id", "file", "reason"], dtype="str")
-    return Series(kind, cached.files, failures)
+    return Series(kind.folder, cached.files, failures)
 
 
 def _whole(y: np.ndarray, *, function: Callable) -> np.ndarray:
@@ -855,7 +893,7 @@ def _extract(
             # One thread, so that values do not depend on how many processes there are.
             with threadpool_limits(limits=1):
                 values = kind.compute(y)
-        except FeatureError as error:
+        except project.ProjectError as error:
             failed[kind.folder] = str(error)
             continue
         buffer = io.BytesIO()

@@ -26,7 +26,12 @@ from genre_utils import progress, project
 PHASES = ("loading", "forward", "backward", "optimiser")
 """What an epoch's time is spent on; `Clock` measures these."""
 
-Augment = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+Items = np.ndarray | tuple[np.ndarray, ...]
+"""What a network reads: an array, or several of one length where it has several branches."""
+
+Batch = Tensor | tuple[Tensor, ...]
+
+Augment = Callable[[Batch, Tensor, torch.Generator], tuple[Batch, Tensor]]
 """Takes a batch, its targets and a source of chance; returns batch and targets, changed."""
 
 _NO_SCORES = {"valid_loss": math.nan, "valid_accuracy": math.nan}
@@ -110,8 +115,10 @@ class Machine:
         """Move a network here, its kernels with the channels last, as bytes lie in a picture."""
         return network.to(self.device).to(memory_format=torch.channels_last)
 
-    def batch(self, x: np.ndarray, rows: np.ndarray) -> Tensor:
+    def batch(self, x: Items, rows: np.ndarray) -> Batch:
         """Return some rows of an array as a tensor here, pictures with the channels last."""
+        if isinstance(x, tuple):
+            return tuple(self.batch(part, rows) for part in x)
         batch = torch.from_numpy(np.asarray(x[rows])).to(self.device, non_blocking=True)
         return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
 
@@ -139,21 +146,25 @@ class Standardised(nn.Module):
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Batch) -> Tensor:
         """Return the logits [shape=(n, n_classes)] of a batch of any number type."""
+        if isinstance(x, tuple):
+            return self.network(((x[0].float() - self.mean) / self.std, *x[1:]))
         return self.network((x.float() - self.mean) / self.std)
 
 
-def standardised(network: nn.Module, x: np.ndarray) -> Standardised:
+def standardised(network: nn.Module, x: Items) -> Standardised:
     """Put a network behind the scaling that its training part asks for.
 
     Parameters
     ----------
     network : nn.Module
         See `Standardised`.
-    x : np.ndarray [shape=(n, ...)]
-        The training part; a thousand items of it, evenly spread, are looked at.
+    x : np.ndarray [shape=(n, ...)], or a tuple that begins with one
+        The training part; a thousand items of it, evenly spread, are looked at. Of several
+        arrays the first is scaled, the others reach the network as they are.
     """
+    x = x[0] if isinstance(x, tuple) else x
     seen = np.asarray(x[:: -(-len(x) // 1000)], dtype=np.float32)
     return Standardised(network, mean=float(seen.mean()), std=max(float(seen.std()), 1e-6))
 
@@ -192,9 +203,9 @@ class Fit:
 
 def fit(
     network: nn.Module,
-    train: tuple[np.ndarray, np.ndarray],
+    train: tuple[Items, np.ndarray],
     *,
-    valid: tuple[np.ndarray, np.ndarray] | None = None,
+    valid: tuple[Items, np.ndarray] | None = None,
     recipe: Recipe,
     augment: Augment | None = None,
     checkpoint: Path | None = None,
@@ -210,9 +221,9 @@ def fit(
     network : nn.Module
         Returns logits [shape=(n, n_classes)] for a batch of rows.
     train, valid : tuple of np.ndarray
-        ``x`` [shape=(n, ...)], and ``y``: classes from 0 on [shape=(n,), dtype=int], or
-        probabilities [shape=(n, n_classes), dtype=float32] where items are mixed or
-        another network is the teacher.
+        ``x`` [shape=(n, ...)] (or a tuple of such arrays), and ``y``: classes from 0 on
+        [shape=(n,), dtype=int], or probabilities [shape=(n, n_classes), dtype=float32]
+        where items are mixed or another network is the teacher.
     recipe : Recipe
         How to train.
     augment : callable, optional
@@ -260,7 +271,7 @@ def fit(
 
 
 def predict(
-    network: nn.Module, x: np.ndarray, *, batch_size: int = 64, machine: Machine | None = None
+    network: nn.Module, x: Items, *, batch_size: int = 64, machine: Machine | None = None
 ) -> np.ndarray:
     """Return the probability of each class for each item.
 
@@ -268,7 +279,7 @@ def predict(
     ----------
     network : nn.Module
         A trained network; it is left in evaluation mode.
-    x : np.ndarray [shape=(n, ...)]
+    x : np.ndarray [shape=(n, ...)] or tuple of such arrays
         Items as in training.
     batch_size : int
         Items computed together.
@@ -284,8 +295,9 @@ def predict(
     machine.put(network).eval()
     parts = []
     with torch.inference_mode(), machine.autocast():
-        for start in range(0, len(x), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(x)))
+        n_items = _n_items(x)
+        for start in range(0, n_items, batch_size):
+            rows = np.arange(start, min(start + batch_size, n_items))
             parts.append(functional.softmax(network(machine.batch(x, rows)).float(), dim=1).cpu())
     return torch.cat(parts).numpy()
 
@@ -303,7 +315,7 @@ class _Run:
         self.best = {"epoch": 0, "loss": math.inf, "network": None}
 
     def train_epoch(
-        self, epoch: int, x: np.ndarray, y: np.ndarray, augment: Augment | None
+        self, epoch: int, x: Items, y: np.ndarray, augment: Augment | None
     ) -> dict[str, float]:
         # Chance depends on seed and epoch alone, so a resumed run goes on as if never cut.
         seed = int(np.random.SeedSequence([self.recipe.seed, epoch]).generate_state(1)[0])
@@ -416,9 +428,14 @@ def _validate(
     return total.means("valid")
 
 
-def _check(name: str, x: np.ndarray, y: np.ndarray) -> None:
-    if len(x) != len(y) or not len(y):
+def _n_items(x: Items) -> int:
+    return len(x[0] if isinstance(x, tuple) else x)
+
+
+def _check(name: str, x: Items, y: np.ndarray) -> None:
+    lengths = {len(part) for part in (x if isinstance(x, tuple) else (x,))}
+    if lengths != {len(y)} or not len(y):
         raise TrainingError(
-            f"the {name} part has {len(x)} items and {len(y)} targets; expected as many of "
-            "each, and at least one"
+            f"the {name} part has {', '.join(map(str, sorted(lengths)))} items and {len(y)} "
+            "targets; expected as many of each, and at least one"
         )

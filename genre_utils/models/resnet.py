@@ -11,7 +11,9 @@ class WeightsError(ProjectError):
     """Pretrained weights could not be fetched."""
 
 
-def build(*, n_classes: int = 10, n_channels: int = 1, pretrained: bool = False) -> nn.Module:
+def build(
+    *, n_classes: int = 10, n_channels: int = 1, pretrained: bool = False, dropout: float = 0.0
+) -> nn.Module:
     """Return a ResNet18 [1]_ for pictures of any size from about 32 × 32 on.
 
     Parameters
@@ -24,6 +26,8 @@ def build(*, n_classes: int = 10, n_channels: int = 1, pretrained: bool = False)
         Start from weights trained on ImageNet instead of at random; torchvision fetches
         them once (45 MB) and keeps them. For grey pictures the first layer's kernels are
         added up over the colours, which equals showing it the same picture in all three.
+    dropout : float
+        Share of the pooled features that is hidden in training.
 
     Returns
     -------
@@ -57,7 +61,18 @@ def build(*, n_classes: int = 10, n_channels: int = 1, pretrained: bool = False)
         else:
             nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
     network.fc = nn.Linear(network.fc.in_features, n_classes)
+    if dropout:
+        network.fc = nn.Sequential(nn.Dropout(dropout), network.fc)
     return network
+
+
+def weights_available() -> bool:
+    """Tell whether the ImageNet weights are on this computer or can be fetched now."""
+    try:
+        _imagenet()
+    except WeightsError:
+        return False
+    return True
 
 
 def _imagenet() -> dict[str, torch.Tensor]:

@@ -1,0 +1,169 @@
+"""Convolutional networks on spectrograms, cepstra and waveforms.
+
+Each takes standardised float32 and returns logits [shape=(n, n_classes)]; spectrograms
+have the shape (n, 1, bands, frames).
+"""
+
+from torch import Tensor, nn
+
+from genre_utils.models.layers import CepstrumPicture, MeanAndMax, Residual, RowScale, conv_block
+
+
+def small_resnet(*, n_classes: int = 10, width: int = 32, dropout: float = 0.3) -> nn.Sequential:
+    """Return a residual network for few, long spectrograms.
+
+    One filter bank, four residual blocks with pooling in between, then mean and maximum
+    over time: about a tenth of the parameters of ResNet18 and no early stride, since fine
+    structure in time and frequency is what tells genres apart.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of genres.
+    width : int
+        Channels of the first block; later ones have up to eight times as many.
+    dropout : float
+        Share of the pooled features that is hidden in training.
+    """
+    widths = [width, width, 2 * width, 4 * width, 8 * width]
+    blocks: list[nn.Module] = [conv_block(1, width, pool=2)]
+    for position, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        blocks.append(Residual(n_in, n_out))
+        if position < len(widths) - 2:
+            blocks.append(nn.MaxPool2d(2))
+    return nn.Sequential(
+        *blocks, MeanAndMax(), nn.Dropout(dropout), nn.Linear(16 * width, n_classes)
+    )
+
+
+def chunk_cnn(*, n_classes: int = 10, width: int = 32, dropout: float = 0.3) -> nn.Sequential:
+    """Return four convolutions with pooling and one hidden layer, for chunks of a few seconds.
+
+    Parameters
+    ----------
+    n_classes, dropout
+        As in `small_resnet`.
+    width : int
+        Channels of the first convolution.
+    """
+    return nn.Sequential(
+        conv_block(1, width, pool=2),
+        conv_block(width, 2 * width, pool=2),
+        conv_block(2 * width, 4 * width, pool=2),
+        conv_block(4 * width, 4 * width, pool=(2, 1)),
+        MeanAndMax(),
+        nn.Linear(8 * width, 128),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(128, n_classes),
+    )
+
+
+def vgg(*, n_classes: int = 10, width: int = 32, dropout: float = 0.5) -> nn.Sequential:
+    """Return a VGG-like network [1]_: pairs of convolutions, and a wide dense layer.
+
+    The first convolution is followed by pooling at once, since the clip is long.
+
+    Parameters
+    ----------
+    n_classes, dropout
+        As in `small_resnet`.
+    width : int
+        Channels of the first pair; each later pair has twice as many, up to eight times.
+
+    References
+    ----------
+    .. [1] Simonyan & Zisserman, "Very deep convolutional networks for large-scale image
+       recognition", ICLR 2015.
+    """
+    layers: list[nn.Module] = [conv_block(1, width, pool=2)]
+    n_in = width
+    for n_out in (width, 2 * width, 4 * width, 8 * width):
+        layers += [conv_block(n_in, n_out), conv_block(n_out, n_out, pool=2)]
+        n_in = n_out
+    return nn.Sequential(
+        *layers,
+        nn.AdaptiveAvgPool2d((5, 8)),
+        nn.Flatten(),
+        nn.Linear(40 * n_in, 512),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(512, n_classes),
+    )
+
+
+def cnn9(
+    *, n_bands: int, n_frames: int, n_mfcc: int = 13, n_classes: int = 10, dropout: float = 0.3
+) -> nn.Sequential:
+    """Return six convolutions and three dense layers on cepstral coefficients.
+
+    The dense part reads every position of the last convolution, so the number of
+    parameters grows with the length of a segment.
+
+    Parameters
+    ----------
+    n_bands : int
+        Mel bands of the input, or coefficients where it has these already (`n_mfcc` = 0).
+    n_frames : int
+        Frames of a segment.
+    n_mfcc : int
+        Coefficients that are made of the bands; 0 where the input has them already.
+    n_classes, dropout
+        As in `small_resnet`.
+    """
+    rows = n_mfcc or n_bands
+    before = CepstrumPicture(n_bands, n_mfcc) if n_mfcc else RowScale(n_bands)
+    n_positions = (rows // 4) * (n_frames // 8)
+    return nn.Sequential(
+        before,
+        conv_block(1, 32),
+        conv_block(32, 32, pool=2),
+        conv_block(32, 64),
+        conv_block(64, 64, pool=2),
+        conv_block(64, 128, pool=(1, 2)),
+        conv_block(128, 128),
+        nn.Flatten(),
+        nn.Linear(128 * n_positions, 256),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(256, 64),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(64, n_classes),
+    )
+
+
+class WaveformCnn(nn.Module):
+    """Strided convolutions straight on samples [1]_: no spectrogram, nothing hand-made.
+
+    Parameters
+    ----------
+    n_classes, dropout
+        As in `small_resnet`.
+    width : int
+        Channels of the first convolution.
+
+    References
+    ----------
+    .. [1] Lee, Park, Kim & Nam, "Sample-level deep convolutional neural networks for
+       music auto-tagging using raw waveforms", SMC 2017.
+    """
+
+    def __init__(self, *, n_classes: int = 10, width: int = 32, dropout: float = 0.3):
+        super().__init__()
+        widths = [1, width, width, 2 * width, 2 * width, 4 * width, 4 * width]
+        self.body = nn.Sequential(
+            *(
+                nn.Sequential(
+                    nn.Conv1d(n_in, n_out, kernel_size=9, stride=4, padding=4, bias=False),
+                    nn.BatchNorm1d(n_out),
+                    nn.ReLU(inplace=True),
+                )
+                for n_in, n_out in zip(widths, widths[1:], strict=False)
+            )
+        )
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(4 * width, n_classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of signals [shape=(n, n_samples)]."""
+        return self.head(self.body(x[:, None]).mean(dim=-1))
