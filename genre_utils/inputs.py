@@ -7,6 +7,7 @@ colours are made from the spectrogram inside the networks.
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -128,7 +129,10 @@ def spectrograms_and_features(dataset: Dataset, segment_s: float) -> Input:
     """Return spectrograms beside the 57 features of the same tracks, of whole clips."""
     _only_whole("spectrogram+features", segment_s)
     first = spectrograms(dataset, segment_s)
-    table = features.table(dataset, segment_s=segment_s)
+    try:
+        table = features.table(dataset, segment_s=segment_s)
+    except features.FeatureError as error:
+        raise InputError(str(error)) from error
     rows = pd.Series(np.arange(len(table.items)), index=table.items["track_id"])
     both = first.items["track_id"].isin(rows.index).to_numpy()
     items = first.items[both].reset_index(drop=True)
@@ -371,7 +375,10 @@ def cut_with_pydub(y: np.ndarray, bounds: list[tuple[float, float]]) -> list[np.
     segments : list of np.ndarray [shape=(n,), dtype=float32]
         All equally long where the bounds are.
     """
-    from pydub import AudioSegment
+    with warnings.catch_warnings():
+        # Nothing is decoded here, so it does not matter whether pydub finds ffmpeg.
+        warnings.simplefilter("ignore")
+        from pydub import AudioSegment
 
     samples = np.clip(np.rint(y * 32768.0), -32768, 32767).astype(np.int16)
     wanted = round(max(end for _, end in bounds) * features.SR) + 1

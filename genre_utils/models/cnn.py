@@ -41,10 +41,12 @@ def chunk_cnn(*, n_classes: int = 10, width: int = 32, dropout: float = 0.3) -> 
 
     Parameters
     ----------
-    n_classes, dropout
-        As in `small_resnet`.
+    n_classes : int
+        Number of genres.
     width : int
         Channels of the first convolution.
+    dropout : float
+        Share of the hidden layer that is hidden in training.
     """
     return nn.Sequential(
         conv_block(1, width, pool=2),
@@ -66,10 +68,12 @@ def vgg(*, n_classes: int = 10, width: int = 32, dropout: float = 0.5) -> nn.Seq
 
     Parameters
     ----------
-    n_classes, dropout
-        As in `small_resnet`.
+    n_classes : int
+        Number of genres.
     width : int
         Channels of the first pair; each later pair has twice as many, up to eight times.
+    dropout : float
+        Share of the dense layer that is hidden in training.
 
     References
     ----------
@@ -138,10 +142,12 @@ class WaveformCnn(nn.Module):
 
     Parameters
     ----------
-    n_classes, dropout
-        As in `small_resnet`.
+    n_classes : int
+        Number of genres.
     width : int
         Channels of the first convolution.
+    dropout : float
+        Share of the pooled features that is hidden in training.
 
     References
     ----------

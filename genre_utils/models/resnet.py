@@ -1,5 +1,8 @@
 """ResNet18 for pictures of music, from scratch or pretrained on photographs."""
 
+import contextlib
+import io
+
 import torch
 from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
@@ -78,7 +81,9 @@ def weights_available() -> bool:
 def _imagenet() -> dict[str, torch.Tensor]:
     weights = ResNet18_Weights.IMAGENET1K_V1
     try:
-        return weights.get_state_dict(progress=False, check_hash=True)
+        # What the library says about its download names its host; the error says all.
+        with contextlib.redirect_stderr(io.StringIO()):
+            return weights.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
         raise WeightsError(
             f"the weights of ResNet18 trained on ImageNet could not be fetched ({error}); "
