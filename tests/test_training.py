@@ -201,20 +201,10 @@ def test_resnet_takes_grey_or_coloured_pictures_only():
 def test_grey_pretrained_equals_coloured_pretrained_on_equal_channels(monkeypatch):
     torch.manual_seed(1)
     pretrained = resnet.resnet18(weights=None).state_dict()
-    monkeypatch.setattr(resnet, "_imagenet", lambda: pretrained)
+    monkeypatch.setattr(type(resnet.IMAGENET), "fetch", lambda _: pretrained)
     grey = resnet.build(n_channels=1, pretrained=True).eval()
     coloured = resnet.build(n_channels=3, pretrained=True).eval()
     coloured.fc = grey.fc
     x = torch.rand(1, 1, 32, 32)
     with torch.inference_mode():
         torch.testing.assert_close(grey(x), coloured(x.expand(1, 3, 32, 32)), rtol=1e-3, atol=1e-4)
-
-
-def test_weights_that_cannot_be_fetched_are_told(monkeypatch, tmp_path):
-    def offline(*_, **__):
-        raise OSError("no network")
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(resnet.WeightsError, match="pretrained=False"):
-        resnet.build(pretrained=True)

@@ -1,17 +1,13 @@
 """ResNet18 for pictures of music, from scratch or pretrained on photographs."""
 
-import contextlib
-import io
-
 import torch
 from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 
-from genre_utils.project import ProjectError
+from genre_utils.models.weights import TorchvisionWeights, WeightsError
 
-
-class WeightsError(ProjectError):
-    """Pretrained weights could not be fetched."""
+IMAGENET = TorchvisionWeights(ResNet18_Weights.IMAGENET1K_V1)
+"""Where the weights that were trained on photographs come from."""
 
 
 def build(
@@ -54,7 +50,7 @@ def build(
         raise ValueError(f"n_channels is {n_channels}; expected 1 (grey) or 3 (coloured)")
     network = resnet18(weights=None)
     if pretrained:
-        network.load_state_dict(_imagenet())
+        network.load_state_dict(IMAGENET.fetch())
     if n_channels == 1:
         colours = network.conv1
         network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
@@ -72,21 +68,7 @@ def build(
 def weights_available() -> bool:
     """Tell whether the ImageNet weights are on this computer or can be fetched now."""
     try:
-        _imagenet()
+        IMAGENET.fetch()
     except WeightsError:
         return False
     return True
-
-
-def _imagenet() -> dict[str, torch.Tensor]:
-    weights = ResNet18_Weights.IMAGENET1K_V1
-    try:
-        # What the library says about its download names its host; the error says all.
-        with contextlib.redirect_stderr(io.StringIO()):
-            return weights.get_state_dict(progress=False, check_hash=True)
-    except OSError as error:
-        raise WeightsError(
-            f"the weights of ResNet18 trained on ImageNet could not be fetched ({error}); "
-            f"download {weights.url} by hand into {torch.hub.get_dir()}/checkpoints, or train "
-            "from scratch with pretrained=False"
-        ) from error
