@@ -195,6 +195,13 @@ def test_a_network_saved_and_loaded_again_gives_the_same_logits(network, tmp_pat
     assert all(path.suffix in (".json", ".safetensors") for path in folder.iterdir())
 
 
+def test_saving_takes_the_place_of_nothing_but_a_network(hubert, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ProjectError, match="holds notes.txt"):
+        hubert.save(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 def test_new_genres_replace_a_saved_head_and_keep_the_rest(network, tmp_path):
     x = network.prepare(clip(10.0), sr=SR)
     random_head(network).save(tmp_path / "saved")
@@ -582,4 +589,4 @@ def test_published_sizes_are_those_of_the_networks():
             with torch.device("meta"):
                 built = source.kind.build(source.architecture, 1000)
             n_bytes = sum(4 * p.numel() for p in built.model.parameters())
-            assert source.size_mb == pytest.approx(n_bytes / 2**20, rel=0.01)
+            assert source.size_mb == pytest.approx(n_bytes / 1e6, rel=0.01)

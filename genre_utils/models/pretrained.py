@@ -335,12 +335,17 @@ class PretrainedNetwork:
         Parameters
         ----------
         folder : Path
-            Where to; what is there is replaced.
+            Where to; a network that is there is replaced.
 
         Returns
         -------
         Path
             The folder.
+
+        Raises
+        ------
+        ProjectError
+            If the folder holds anything but a saved network.
         """
         state = {
             name: value.detach().cpu().contiguous()
@@ -598,7 +603,13 @@ def _quiet_transformers() -> Iterator[None]:
 
 @contextmanager
 def _replaced(folder: Path) -> Iterator[Path]:
-    """Give an empty folder that takes the place of another once it is complete."""
+    """Give an empty folder that takes the place of a saved network once it is complete."""
+    strangers = {path.name for path in folder.glob("*")} - set(HubWeights.files)
+    if strangers:
+        raise project.ProjectError(
+            f"{folder}: holds {sorted(strangers)[0]}, which is no part of a saved network; "
+            "expected a new folder; give another one"
+        )
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -23,7 +23,7 @@ def build(
         1 for grey pictures, 3 for coloured ones.
     pretrained : bool
         Start from weights trained on ImageNet instead of at random; torchvision fetches
-        them once (45 MB) and keeps them. For grey pictures the first layer's kernels are
+        them once (47 MB) and keeps them. For grey pictures the first layer's kernels are
         added up over the colours, which equals showing it the same picture in all three.
     dropout : float
         Share of the pooled features that is hidden in training.

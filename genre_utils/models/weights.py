@@ -51,7 +51,7 @@ class TorchvisionWeights:
     @property
     def size_mb(self) -> float:
         """Size of the file in MB."""
-        return self.entry.meta["_file_size"]
+        return round(self.entry.meta["_file_size"] * 2**20 / 1e6, 1)  # torchvision counts MiB
 
     @property
     def file(self) -> Path:
