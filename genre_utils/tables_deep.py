@@ -1,0 +1,776 @@
+"""Tables of the studies on networks, made from stored predictions and run records."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from genre_utils import evaluation, splits, tables
+from genre_utils.datasets import Dataset
+from genre_utils.experiments import StudyResult
+from genre_utils.project import ProjectError, text_digest
+from genre_utils.results import interval, markdown_table
+from genre_utils.systems import SYSTEMS
+
+STAGE_TITLES = {
+    "final": "best epoch on the validation part",
+    "last": "last epoch, no validation part",
+    "refit": "last epoch, training and validation part",
+}
+"""How tables call the stages: which weights predicted, and what they were trained on."""
+
+FITTED = 0.9
+"""Training accuracy under which a row has to say why."""
+
+_SETTING = ["segment_s", "source", "protocol", "stage", "model"]
+_MEANS = [
+    "n_train", "n_train_tracks", "train_accuracy", "validation_accuracy", "epochs", "best_epoch",
+    "fit_s", "n_parameters", "weights_mb",
+]  # fmt: skip
+_SCORES = [
+    "unit", "n_items", "n_tracks", "accuracy", "accuracy_low", "accuracy_high", "n_seeds",
+    "accuracy_sd", "by_seed", "macro_f1", "macro_f1_low", "macro_f1_high",
+    "accuracy_artist_low", "accuracy_artist_high", "n_artists",
+]  # fmt: skip
+_JOINED, _OVER_SEEDS = " + ", " (mean over seeds)"
+
+
+def title(model: str) -> str:
+    """Return a system's name for readers; averaged systems are put together from theirs."""
+    name, over_seeds, _ = model.partition(_OVER_SEEDS)
+    parts = [SYSTEMS[part].title if part in SYSTEMS else part for part in name.split(_JOINED)]
+    text = f"mean of {', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+    return text + over_seeds
+
+
+def described(names: list[str]) -> pd.DataFrame:
+    """Return what each system is and what was published about it, for readers."""
+    return pd.DataFrame(
+        [
+            {
+                "system": SYSTEMS[name].title,
+                "reads": SYSTEMS[name].input,
+                "purpose": SYSTEMS[name].purpose,
+                "published": SYSTEMS[name].published or "–",
+            }
+            for name in names
+        ]
+    )
+
+
+def accuracy(result: StudyResult, dataset: Dataset, *, n_boot: int) -> pd.DataFrame:
+    """Return accuracy and macro F1 with 95 % intervals for every setting of a study.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Stored predictions and runs.
+    dataset : Dataset
+        Says which artist each track is by.
+    n_boot : int
+        Bootstrap replicates.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a system × segment length × protocol × stage × scored unit (``segment``,
+        or ``track``: the segments' probabilities added up), with what its training runs
+        were and cost on average. ``accuracy`` is the mean over the seeds; ``by_seed``
+        holds each one's, ``accuracy_sd`` their standard deviation. Intervals are
+        bootstraps over tracks: a track is drawn with its predictions of all seeds. What
+        the data cannot answer is a row with its ``reason``.
+    """
+    artists = dataset.tracks.set_index("track_id")["artist_id"].dropna()
+    table = []
+    for setting, group in result.predictions.groupby(_SETTING, sort=False):
+        same = _of(result.runs, dict(zip(_SETTING, setting, strict=True)))
+        shared = dict(zip(_SETTING, setting, strict=True))
+        shared |= {"input": group["input"].iloc[0], "pretrained": same["pretrained"].iloc[0]}
+        shared |= {name: same[name].astype(float).mean() for name in _MEANS}
+        summary = None
+        for unit, scored in (("segment", group), ("track", tables.to_tracks(group))):
+            # Where a track is one item, both units are the same numbers.
+            if summary is None or len(scored) != len(group):
+                summary = evaluation.summary(scored, artists=artists, n_boot=n_boot)
+            table.append(shared | {"unit": unit} | summary | _seeds(scored))
+    columns = ["input", "pretrained", *_MEANS, *_SCORES]
+    frame = pd.DataFrame(table, columns=[*_SETTING, *columns])
+    frame["reason"] = None
+    if len(result.impossible):
+        frame = pd.concat([frame, result.impossible], ignore_index=True)
+    frame.insert(0, "title", frame["model"].map(title))
+    return _in_order(frame)
+
+
+def _of(frame: pd.DataFrame, setting: dict) -> pd.DataFrame:
+    return frame[(frame[list(setting)] == list(setting.values())).all(axis=1)]
+
+
+def _seeds(rows: pd.DataFrame) -> dict:
+    right = pd.Series(evaluation.labels(rows) == rows["y_true"].to_numpy(), rows.index)
+    each = right.groupby(rows["seed"]).mean()
+    return {
+        "n_seeds": len(each),
+        "accuracy_sd": each.std(),
+        "by_seed": " ".join(f"{seed}: {value:.3f}" for seed, value in each.items()),
+    }
+
+
+def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Sort by length, protocol, system and stage; systems stay in the order they came in."""
+    systems = list(dict.fromkeys(frame["model"]))
+    order = pd.DataFrame(
+        {
+            "length": -frame["segment_s"],
+            "protocol": frame["protocol"].map(splits.PROTOCOLS.index),
+            "model": frame["model"].map(systems.index),
+            "stage": frame["stage"].map(list(STAGE_TITLES).index),
+            "unit": frame["unit"],
+        }
+    )
+    return frame.loc[order.sort_values(list(order.columns)).index].reset_index(drop=True)
+
+
+def as_the_field_scores(accuracy_table: pd.DataFrame, *, models: list[str]) -> pd.DataFrame:
+    """Return some systems' rows: per segment where segments are split at random, else per track."""
+    rows = accuracy_table[
+        accuracy_table["model"].isin(models)
+        & (accuracy_table["stage"] == "final")
+        & (accuracy_table["unit"] == accuracy_table["protocol"].map(_unit))
+    ]
+    return rows.reset_index(drop=True)
+
+
+def reasons(accuracy_table: pd.DataFrame) -> pd.DataFrame:
+    """Return what could not be answered and why, with the systems that it concerns."""
+    rows = accuracy_table[accuracy_table["reason"].notna()]
+    keys = ["segment_s", "source", "protocol", "n_tracks", "reason"]
+    return (
+        rows.groupby(keys, sort=False, dropna=False)["title"]
+        .agg(lambda names: ", ".join(dict.fromkeys(names)))
+        .reset_index()
+    )
+
+
+def strictest(result: StudyResult, models: list[str] | None = None) -> str:
+    """Return the strictest protocol that a study, or some systems of it, could answer."""
+    rows = result.predictions
+    if models is not None:
+        rows = rows[rows["model"].isin(models)]
+    done = set(rows["protocol"])
+    if not done:
+        raise ProjectError(
+            f"no stored predictions of {', '.join(models or ['any system'])}; run the notebook "
+            "with its data (make all)"
+        )
+    return [protocol for protocol in splits.PROTOCOLS if protocol in done][-1]
+
+
+def systems(accuracy_table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table to read: one row a system, beside what was published about it.
+
+    Parameters
+    ----------
+    accuracy_table : pd.DataFrame
+        As returned by `accuracy`.
+
+    Returns
+    -------
+    pd.DataFrame
+        Accuracies with intervals and test tracks under each protocol, scored as the field
+        does: per segment where segments are split at random, per track elsewhere; where a
+        number is not possible stands the reason. Weights trained on training and
+        validation part are a row of their own. Of several segment lengths, the one with
+        the best validation accuracy under the strictest protocol is shown. Parameters,
+        size and time of one training run are those under the strictest protocol.
+    """
+    rows = accuracy_table[accuracy_table["stage"].isin(["final", "refit"])]
+    table = []
+    for _, of_model in rows.groupby("model", sort=False):
+        reasons_there = of_model[of_model["reason"].notna()].drop_duplicates("protocol")
+        for stage in ("final", "refit"):
+            done = of_model[(of_model["stage"] == stage) & of_model["accuracy"].notna()]
+            if len(done) or stage == "final":
+                table.append(_system(done, reasons_there.assign(stage=stage)))
+    return pd.DataFrame(table)
+
+
+def _system(done: pd.DataFrame, why_not: pd.DataFrame) -> dict:
+    rows = done if len(done) else why_not
+    model, stage = rows["model"].iloc[0], rows["stage"].iloc[0]
+    chosen = rows.iloc[0]
+    if len(done):
+        strict = max(done["protocol"], key=splits.PROTOCOLS.index)
+        chosen = _chosen(done[done["protocol"] == strict])
+    published = SYSTEMS[model].published if model in SYSTEMS else ""
+    pretrained = chosen["pretrained"]
+    return {
+        "system": title(model) + (" (refit on both parts)" if stage == "refit" else ""),
+        "pretrained": "no" if pd.isna(pretrained) or pretrained == "none" else str(pretrained),
+        "published": published or "not published",
+        "item": f"{chosen['segment_s']:g} s",
+        **{
+            f"{protocol}, per {_unit(protocol)}": _cell(
+                done, why_not, protocol, chosen["segment_s"]
+            )
+            for protocol in splits.PROTOCOLS
+        },
+        "parameters": f"{chosen['n_parameters']:,.0f}" if chosen["n_parameters"] > 0 else "none",
+        "MB": _megabytes(chosen["weights_mb"]),
+        "training": duration(chosen["fit_s"]),
+    }
+
+
+def _chosen(rows: pd.DataFrame) -> pd.Series:
+    """Return the row with the best validation accuracy; without any, the longest items'."""
+    rows = rows.sort_values("segment_s", ascending=False, kind="stable")
+    return rows.loc[rows["validation_accuracy"].astype(float).fillna(-1).idxmax()]
+
+
+def _megabytes(size: float) -> str:
+    if pd.isna(size):
+        return "none"
+    return f"{size:.2g}" if size < 10 else f"{size:.0f}"
+
+
+def _unit(protocol: str) -> str:
+    return "segment" if protocol == "segment_random" else "track"
+
+
+def _cell(
+    done: pd.DataFrame, why_not: pd.DataFrame, protocol: str, segment_s: float
+) -> str:
+    scored = done[(done["protocol"] == protocol) & (done["unit"] == _unit(protocol))]
+    if len(scored):
+        at_length = scored[scored["segment_s"] == segment_s]
+        row = _chosen(at_length if len(at_length) else scored)
+        length = "" if len(at_length) else f" (items of {row['segment_s']:g} s)"
+        return f"{interval(row)}, {row['n_tracks']:.0f} tracks{length}"
+    reason = why_not.loc[why_not["protocol"] == protocol, "reason"]
+    if len(reason):
+        return f"not possible: {short_reason(reason.iloc[0])}"
+    only = ", ".join(dict.fromkeys(done["protocol"]))
+    return f"not run: only {only}" if only else "not run"
+
+
+def short_reason(reason: str) -> str:
+    """Return the core of a reason: what is missing, without the advice that follows."""
+    return reason.partition(" is impossible here: ")[2].partition(";")[0] or reason
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as text in a unit that suits them."""
+    if pd.isna(seconds):
+        return "none"
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def with_averages(
+    result: StudyResult, groups: list[list[str]] | None = None, *, over_seeds: list[str] = ()
+) -> StudyResult:
+    """Add averaged predictions to a study: several systems, or all seeds of one system.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Stored predictions and runs.
+    groups : list of list of str
+        Systems whose probabilities are averaged ("late fusion"): item by item, of the
+        same protocol, fold and seed. Systems that cut tracks into different lengths are
+        averaged track by track.
+    over_seeds : list of str
+        Systems whose seeds are averaged. Only where all seeds were trained on the same
+        tracks, that is under published splits: elsewhere one seed's training part holds
+        the test tracks of another.
+
+    Returns
+    -------
+    StudyResult
+        The same study with further rows of stage ``final``. Parameters, megabytes and
+        seconds of the parts are added up. Protocols where the parts did not predict the
+        same items are noted with their reason.
+    """
+    rows, runs, impossible = [result.predictions], [result.runs], [result.impossible]
+    for names in groups or []:
+        name = _JOINED.join(names)
+        parts = [_final(result, model) for model in names]
+        for protocol in _protocols(*parts):
+            under = [part[part["protocol"] == protocol] for part in parts]
+            mean, reason = _mean_of_systems(under, names)
+            if reason:
+                impossible.append(_note(under, name, protocol, reason))
+            else:
+                rows.append(_named(mean, name))
+                runs.append(_runs_of(result, rows[-1], names))
+        impossible.append(_never_possible(result, names, name))
+    for model in over_seeds:
+        part = _final(result, model)
+        for protocol in _protocols(part):
+            under = part[part["protocol"] == protocol]
+            mean = _mean_of_seeds(under)
+            if mean is not None:
+                rows.append(_named(mean, model + _OVER_SEEDS))
+                runs.append(_runs_of(result, rows[-1], [model] * under["seed"].nunique()))
+    return replace(
+        result,
+        predictions=pd.concat(rows, ignore_index=True),
+        runs=pd.concat(runs, ignore_index=True),
+        impossible=pd.concat([part for part in impossible if len(part)], ignore_index=True)
+        if any(map(len, impossible))
+        else result.impossible,
+    )
+
+
+def _final(result: StudyResult, model: str) -> pd.DataFrame:
+    return _of(result.predictions, {"model": model, "stage": "final"})
+
+
+def _protocols(*parts: pd.DataFrame) -> list[str]:
+    found = set().union(*(part["protocol"] for part in parts))
+    return [protocol for protocol in splits.PROTOCOLS if protocol in found]
+
+
+def _mean_of_systems(
+    parts: list[pd.DataFrame], names: list[str]
+) -> tuple[pd.DataFrame | None, str | None]:
+    for part, name in zip(parts, names, strict=True):
+        if part.empty:
+            return None, f"{title(name)} has no predictions to average here"
+    seeds = set.intersection(*(set(part["seed"]) for part in parts))
+    parts = [part[part["seed"].isin(seeds)] for part in parts]
+    keys = ["seed", "fold", "track_id", "segment_start_s"]
+    if len({s for part in parts for s in part["segment_s"]}) > 1:
+        longest = max(part["segment_s"].max() for part in parts)
+        parts = [tables.to_tracks(part).assign(segment_s=longest) for part in parts]
+    parts = [part.sort_values(keys, ignore_index=True) for part in parts]
+    if not all(part[keys].equals(parts[0][keys]) for part in parts):
+        return None, "the systems did not predict the same items"
+    columns = evaluation.probability_columns(parts[0])
+    mean = np.mean([part[columns].to_numpy(dtype=np.float64) for part in parts], axis=0)
+    first = parts[0].copy()
+    first[columns] = mean.astype(np.float32)
+    for name in ("input", "source"):
+        first[name] = _JOINED.join(dict.fromkeys(part[name].iloc[0] for part in parts))
+    return first, None
+
+
+def _mean_of_seeds(rows: pd.DataFrame) -> pd.DataFrame | None:
+    keys = ["fold", "track_id", "segment_start_s"]
+    parts = [part.sort_values(keys, ignore_index=True) for _, part in rows.groupby("seed")]
+    same = all(part[keys].equals(parts[0][keys]) for part in parts)
+    if len(parts) < 2 or not same:
+        return None
+    columns = evaluation.probability_columns(rows)
+    mean = np.mean([part[columns].to_numpy(dtype=np.float64) for part in parts], axis=0)
+    first = parts[0].copy()
+    first[columns] = mean.astype(np.float32)
+    return first
+
+
+def _named(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    units = rows["protocol"] + rows["fold"].map(" {}".format) + rows["seed"].map(" {}".format)
+    run_ids = {unit: text_digest(name, unit)[:16] for unit in units.unique()}
+    return rows.assign(model=name, run_id=units.map(run_ids))
+
+
+def _runs_of(result: StudyResult, rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Return one record a unit of averaged rows; what its parts cost is added up."""
+    keep = ["run_id", "model", "input", "source", "segment_s", "protocol", "fold", "seed", "stage"]
+    runs = rows[[*keep, "n_train"]].drop_duplicates("run_id").reset_index(drop=True)
+    setting = {"protocol": rows["protocol"].iloc[0], "stage": "final"}
+    parts = [_of(result.runs, setting | {"model": name}) for name in names]
+    for name in ("n_parameters", "weights_mb", "fit_s"):
+        runs[name] = sum(part[name].astype(float).mean() for part in parts)
+    runs["n_train_tracks"] = parts[0]["n_train_tracks"].mean()
+    runs["pretrained"] = _JOINED.join(
+        sorted({value for part in parts for value in part["pretrained"] if value != "none"})
+    )
+    runs["pretrained"] = runs["pretrained"].replace("", "none")
+    for name in ("train_accuracy", "validation_accuracy", "epochs", "best_epoch"):
+        runs[name] = np.nan
+    for name in ("history", "heard"):
+        runs[name] = [[] for _ in range(len(runs))]
+    return runs
+
+
+def _note(parts: list[pd.DataFrame], name: str, protocol: str, reason: str) -> pd.DataFrame:
+    present = pd.concat(parts)
+    note = {
+        "segment_s": present["segment_s"].max(),
+        "source": present["source"].iloc[0],
+        "protocol": protocol,
+        "stage": "final",
+        "n_tracks": present["track_id"].nunique(),
+        "reason": reason,
+        "model": name,
+    }
+    return pd.DataFrame([note])
+
+
+def _never_possible(result: StudyResult, names: list[str], name: str) -> pd.DataFrame:
+    """Return, under the average's name, the protocols where none of its parts can be had."""
+    if not len(result.impossible):
+        return result.impossible
+    done = set(result.predictions.loc[result.predictions["model"].isin(names), "protocol"])
+    notes = result.impossible[result.impossible["model"].isin(names)]
+    notes = notes[~notes["protocol"].isin(done)]
+    return notes.drop_duplicates("protocol").assign(model=name)
+
+
+def learning_curves(result: StudyResult) -> pd.DataFrame:
+    """Return training and validation accuracy of every epoch.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a system × segment length × protocol × epoch, stage ``final``: mean,
+        ``_low`` and ``_high`` (least and largest run) of ``train_accuracy`` (on augmented
+        batches), ``valid_accuracy``, ``train_loss``, ``valid_loss``; ``n_runs`` that still
+        went on then; ``kept_epoch``, the mean over the runs of the epoch whose weights
+        were kept.
+    """
+    keys = ["title", "model", "segment_s", "protocol", "epoch"]
+    rows = [
+        {name: run[name] for name in ("model", "segment_s", "protocol")}
+        | {"title": title(run["model"]), "kept_epoch": run["best_epoch"]}
+        | {name: epoch[name] for name in ("epoch", *_CURVES)}
+        for _, run in _of(result.runs, {"stage": "final"}).iterrows()
+        for epoch in _listed(run["history"])
+    ]
+    if not rows:
+        return pd.DataFrame(columns=[*keys, *_CURVES, "n_runs", "kept_epoch"])
+    frame = pd.DataFrame(rows)
+    frame[list(_CURVES)] = frame[list(_CURVES)].astype(float)
+    groups = frame.groupby(keys, sort=False)
+    wanted = {
+        f"{name}{ending}": (name, how)
+        for name in _CURVES
+        for ending, how in (("", "mean"), ("_low", "min"), ("_high", "max"))
+    }
+    kept = frame.groupby(keys[:-1], sort=False)["kept_epoch"].mean()
+    table = groups.agg(**wanted, n_runs=("epoch", "size")).reset_index()
+    return table.merge(kept.reset_index(), on=keys[:-1])
+
+
+_CURVES = ("train_accuracy", "valid_accuracy", "train_loss", "valid_loss")
+
+
+def _listed(value) -> list:
+    """Return a list that a record may lack (models without epochs)."""
+    return value if isinstance(value, list) else []
+
+
+def underfitted(result: StudyResult) -> pd.DataFrame:
+    """Return the settings whose training accuracy stays under `FITTED`, and why.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``title, model, segment_s, protocol, stage, train_accuracy`` (of the kept weights,
+        without augmentation) and ``why``, a sentence made from the record: the budget,
+        when the validation loss was lowest, and what the system does against learning by
+        heart.
+    """
+    keys = ["model", "segment_s", "protocol", "stage"]
+    rows = []
+    for setting, runs in result.runs.groupby(keys, sort=False):
+        reached = runs["train_accuracy"].astype(float).mean()
+        if reached < FITTED:
+            found = {"title": title(setting[0]), **dict(zip(keys, setting, strict=True))}
+            rows.append(found | {"train_accuracy": reached, "why": _why_underfitted(runs)})
+    return pd.DataFrame(rows, columns=["title", *keys, "train_accuracy", "why"])
+
+
+def _why_underfitted(runs: pd.DataFrame) -> str:
+    histories = [history for history in map(_listed, runs["history"]) if history]
+    if not histories:
+        return "no epochs: the model has no more freedom than that"
+    budget, kept = runs["epochs"].astype(float).max(), runs["best_epoch"].astype(float).mean()
+    trained = np.mean([history[-1]["epoch"] for history in histories])
+    losses = [h["valid_loss"] for history in histories for h in history]
+    regularised = _regularisation(runs)
+    start = f"Budget of {budget:.0f} epochs" + (f", regularised ({regularised})" * bool(regularised))
+    gain = np.mean([_late_gain(history) for history in histories])
+    if np.isfinite(np.array(losses, dtype=float)).all():
+        text = f"{start}: validation loss was lowest at epoch {kept:.0f} of {trained:.0f} trained"
+        if kept >= FITTED * budget:
+            return f"{text}, at the end of the budget; more epochs would fit further."
+        return f"{text}, and those weights were kept."
+    return (
+        f"{start}: in the last fifth of its epochs training accuracy (augmented) changed by "
+        f"{gain:+.2f}."
+    )
+
+
+def _late_gain(history: list[dict]) -> float:
+    back = max(1, len(history) // 5)
+    return history[-1]["train_accuracy"] - history[-min(len(history), back + 1)]["train_accuracy"]
+
+
+def _regularisation(runs: pd.DataFrame) -> str:
+    """Return what a system does against learning by heart, as a list in words."""
+    system = SYSTEMS.get(runs["model"].iloc[0])
+    if system is None:
+        return ""
+    used = {
+        "random crops": system.augmentation.crop_frames,
+        "hidden bands and moments": system.augmentation.masks,
+        "mixup": system.augmentation.mixup,
+        "changes of level": system.augmentation.gain,
+        "label smoothing": system.recipe.label_smoothing,
+        "weight decay": system.recipe.weight_decay,
+    }
+    return ", ".join(name for name, amount in used.items() if amount)
+
+
+def compared(
+    result: StudyResult,
+    pairs: list[list[str]],
+    *,
+    n_boot: int,
+    protocols: list[str] | None = None,
+    segment_s: float | None = None,
+) -> pd.DataFrame:
+    """Compare pairs of systems on the same test tracks, under each protocol.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Stored predictions.
+    pairs : list of [str, str]
+        System and what it is compared with. Pairs that lack predictions, or whose test
+        tracks differ, are left out.
+    n_boot : int
+        Bootstrap replicates.
+    protocols : list of str, optional
+        Only these.
+    segment_s : float, optional
+        Only items of this length, in seconds.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a pair and protocol, scored per track: both accuracies and their
+        ``ratio``, ``difference`` with its 95 % interval ``low`` and ``high``, the exact
+        McNemar p-value (not corrected for the number of comparisons), ``n_tracks``.
+    """
+    rows = result.predictions[result.predictions["stage"] == "final"]
+    if segment_s is not None:
+        rows = rows[rows["segment_s"] == segment_s]
+    table = []
+    for model, against in pairs:
+        both = [rows[rows["model"] == name] for name in (model, against)]
+        for protocol in protocols or _protocols(*both):
+            found = [part[part["protocol"] == protocol] for part in both]
+            row = _compared(found, n_boot)
+            if row:
+                names = {"title": title(model), "against": title(against), "protocol": protocol}
+                table.append({"model": model, "baseline": against} | names | row)
+    columns = ["model", "baseline", "title", "against", "protocol", *_COMPARED]
+    return pd.DataFrame(table, columns=columns)
+
+
+_COMPARED = [
+    "accuracy", "accuracy_against", "ratio", "difference", "low", "high", "mcnemar_p", "n_tracks",
+]  # fmt: skip
+
+
+def _compared(parts: list[pd.DataFrame], n_boot: int) -> dict | None:
+    if any(part.empty for part in parts):
+        return None
+    seeds = set(parts[0]["seed"]) & set(parts[1]["seed"])
+    parts = [tables.to_tracks(part[part["seed"].isin(seeds)]) for part in parts]
+    if not seeds or set(parts[0]["track_id"]) != set(parts[1]["track_id"]):
+        return None
+    ours, theirs = ((evaluation.labels(part) == part["y_true"]).mean() for part in parts)
+    row = {"accuracy": ours, "accuracy_against": theirs, "ratio": ours / theirs if theirs else None}
+    return row | evaluation.paired(*parts, n_boot=n_boot)
+
+
+def fusion(
+    result: StudyResult, *, joined: str, branches: list[str], n_boot: int, claim: float
+) -> pd.DataFrame:
+    """Compare a joined network with its branches, and the gain with a published one.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Stored predictions and runs.
+    joined : str
+        The system that joins the branches.
+    branches : list of str
+        Systems of one branch each.
+    n_boot : int
+        Bootstrap replicates.
+    claim : float
+        Published gain in accuracy, in [0, 1].
+
+    Returns
+    -------
+    pd.DataFrame
+        As `compared`, with ``better_branch`` (whether this branch has the best validation
+        accuracy, mean over all runs that have one), ``claim``, and ``verdict``: whether the interval of
+        the difference lies ``above``, ``below`` or ``around`` the claim.
+    """
+    table = compared(result, [[joined, branch] for branch in branches], n_boot=n_boot)
+    runs = result.runs[(result.runs["stage"] == "final") & result.runs["model"].isin(branches)]
+    valid = runs["validation_accuracy"].astype(float).groupby(runs["model"]).mean().dropna()
+    if valid.empty:
+        # Without any validation part the branch that does better counts, which favours it.
+        best = table.loc[table.groupby("protocol")["accuracy_against"].idxmax()]
+        better = table["protocol"].map(dict(zip(best["protocol"], best["baseline"], strict=True)))
+    else:
+        better = valid.idxmax()
+    table["better_branch"] = table["baseline"] == better
+    table["claim"] = claim
+    table["verdict"] = np.select(
+        [table["low"] > claim, table["high"] < claim], ["above", "below"], "around"
+    )
+    return table
+
+
+def validation_part(accuracy_table: pd.DataFrame) -> pd.DataFrame:
+    """Return systems with and without a validation part, one column a stage, per track."""
+    rows = accuracy_table[(accuracy_table["unit"] == "track")]
+    several = rows.groupby(["model", "segment_s", "protocol"])["stage"].transform("nunique") > 1
+    rows = rows[several]
+    keys = ["title", "segment_s", "protocol"]
+    if rows.empty:
+        return pd.DataFrame(columns=[*keys, *STAGE_TITLES])
+    cells = rows.assign(cell=[interval(row) for _, row in rows.iterrows()])
+    table = cells.pivot(index=keys, columns="stage", values="cell")
+    table = table.loc[pd.MultiIndex.from_frame(cells[keys].drop_duplicates())]
+    found = [stage for stage in STAGE_TITLES if stage in table]
+    return table[found].fillna("not run").rename(columns=STAGE_TITLES).rename_axis(columns=None)
+
+
+def convergence(result: StudyResult, models: list[str], *, share: float = 0.9) -> pd.DataFrame:
+    """Return how fast systems learn: epochs and seconds to most of what they reach.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Stored runs.
+    models : list of str
+        Which systems.
+    share : float
+        Share of the kept weights' validation accuracy that has to be reached, in (0, 1].
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a system × segment length × protocol: means over the runs of
+        ``epochs_to_share``, ``seconds_an_epoch``, ``seconds_to_share``,
+        ``validation_accuracy`` (kept weights), ``n_parameters``; ``n_runs``. Runs without
+        a validation part do not count.
+    """
+    rows = []
+    for _, run in result.runs[result.runs["stage"] == "final"].iterrows():
+        history = pd.DataFrame(_listed(run["history"]))
+        if run["model"] not in models or history.empty or history["valid_accuracy"].isna().any():
+            continue
+        kept = history.loc[history["epoch"] == run["best_epoch"], "valid_accuracy"].iloc[0]
+        enough = history[history["valid_accuracy"] >= share * kept]
+        first = int(enough["epoch"].iloc[0])
+        rows.append(
+            {name: run[name] for name in ("model", "segment_s", "protocol")}
+            | {
+                "title": title(run["model"]),
+                "epochs_to_share": first,
+                "seconds_an_epoch": history["seconds"].mean(),
+                "seconds_to_share": history.loc[history["epoch"] <= first, "seconds"].sum(),
+                "validation_accuracy": float(kept),
+                "n_parameters": float(run["n_parameters"]),
+            }
+        )
+    keys = ["title", "model", "segment_s", "protocol"]
+    measures = [
+        "epochs_to_share", "seconds_an_epoch", "seconds_to_share", "validation_accuracy",
+        "n_parameters",
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=[*keys, *measures])
+    groups = frame.groupby(keys, sort=False)
+    table = groups[measures].mean().assign(n_runs=groups.size()).reset_index()
+    order = table["protocol"].map(splits.PROTOCOLS.index)
+    return table.assign(o=order).sort_values("o", kind="stable", ignore_index=True).drop(columns="o")
+
+
+def by_length(accuracy_table: pd.DataFrame, *, models: list[str], unit: str) -> pd.DataFrame:
+    """Return a table to read: one row a system and segment length, one column a protocol."""
+    rows = accuracy_table[
+        accuracy_table["model"].isin(models)
+        & (accuracy_table["stage"] == "final")
+        & (accuracy_table["unit"] == unit)
+    ]
+    cells = rows.assign(cell=[interval(row) for _, row in rows.iterrows()])
+    table = cells.pivot(index=["title", "segment_s"], columns="protocol", values="cell")
+    protocols = [protocol for protocol in splits.PROTOCOLS if protocol in table]
+    return table[protocols].fillna("not possible").rename_axis(columns=None)
+
+
+def by_genre(result: StudyResult, *, model: str, protocol: str) -> pd.DataFrame:
+    """Return each genre's recall at every segment length, per track, with intervals."""
+    rows = tables.predictions_of(result, model=model, protocol=protocol)
+    parts = [
+        evaluation.recall_by_genre(tables.to_tracks(group)).assign(segment_s=segment_s)
+        for segment_s, group in rows.groupby("segment_s")
+    ]
+    names = ["segment_s", "genre", "recall", "recall_low", "recall_high", "n_tracks"]
+    if not parts:
+        return pd.DataFrame(columns=names)
+    return pd.concat(parts, ignore_index=True)[names]
+
+
+def costs(accuracy_table: pd.DataFrame, *, models: list[str], protocol: str) -> pd.DataFrame:
+    """Return parameters, size and training time of systems at each segment length."""
+    rows = accuracy_table[
+        accuracy_table["model"].isin(models)
+        & (accuracy_table["protocol"] == protocol)
+        & (accuracy_table["stage"] == "final")
+        & (accuracy_table["unit"] == "track")
+    ]
+    names = [
+        "title", "segment_s", "n_train", "n_parameters", "weights_mb", "epochs", "best_epoch",
+        "fit_s", "train_accuracy", "validation_accuracy",
+    ]  # fmt: skip
+    return rows[names].sort_values(["title", "segment_s"], ignore_index=True)
+
+
+def heard(result: StudyResult, models: list[str]) -> list[dict]:
+    """Return what the first of some systems that recorded it listens to, a track each genre.
+
+    Returns
+    -------
+    list of dict
+        ``track_id, genre, predicted, seconds, drop`` (fall in the true genre's probability
+        when a patch is hidden [shape=(n_bands, n_times)], low bands first), and ``model``.
+    """
+    for model in models:
+        for found in result.runs.loc[result.runs["model"] == model, "heard"]:
+            if _listed(found):
+                return [track | {"model": model} for track in found]
+    return []
+
+
+def training_hours(result: StudyResult) -> float:
+    """Return the time that all stored trainings took, in hours."""
+    return float(result.runs["fit_s"].astype(float).sum()) / 3600
+
+
+def systems_fragment(parts: dict[str, pd.DataFrame]) -> str:
+    """Return the README's table of all systems as Markdown.
+
+    Parameters
+    ----------
+    parts : dict of str to pd.DataFrame
+        Notebook → its table as returned by `systems`.
+    """
+    frame = pd.concat(
+        [part.assign(notebook=f"[{name}](notebooks/{name}.ipynb)") for name, part in parts.items()],
+        ignore_index=True,
+    )
+    return markdown_table(frame.fillna("none"))

@@ -1,0 +1,457 @@
+"""Sentences on networks whose numbers come from results: answers, and alt texts of figures."""
+
+import numpy as np
+import pandas as pd
+
+from genre_utils import splits
+from genre_utils.results import interval
+from genre_utils.systems import SYSTEMS
+from genre_utils.tables_deep import FITTED, STAGE_TITLES, duration, title
+
+
+def _ordered(protocols) -> list[str]:
+    return [protocol for protocol in splits.PROTOCOLS if protocol in set(protocols)]
+
+
+def _row(accuracy: pd.DataFrame, **setting) -> pd.Series | None:
+    """Return the row of a setting with the best validation accuracy, or None."""
+    rows = accuracy[accuracy["accuracy"].notna()]
+    for name, value in ({"stage": "final"} | setting).items():
+        rows = rows[rows[name] == value]
+    if rows.empty:
+        return None
+    return rows.loc[rows["validation_accuracy"].astype(float).fillna(-1).idxmax()]
+
+
+def _listing(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def training_time(hours: float, n_runs: int) -> str:
+    """Return how many training runs are stored and how long they took."""
+    return f"{n_runs} training runs are stored; together they took {duration(3600 * hours)}."
+
+
+def curves_alt(curves: pd.DataFrame) -> str:
+    """Return the alt text of the learning curves."""
+    if curves.empty:
+        return "An empty chart: no network was trained epoch by epoch on this data."
+    last = curves.groupby(["title", "segment_s"], sort=False).tail(1)
+    several = last.groupby("title").size().max() > 1
+    parts = [
+        f"{row.title}{f' at {row.segment_s:g} s' if several else ''} ends at "
+        f"{row.train_accuracy:.2f} in training"
+        + (f" and {row.valid_accuracy:.2f} in validation" if pd.notna(row.valid_accuracy) else "")
+        for row in last.itertuples()
+    ]
+    return f"Accuracy against the epoch, one panel a system. {'; '.join(parts)}."
+
+
+def underfitting(table: pd.DataFrame) -> str:
+    """Return how many settings did not fit their training part, and which the least."""
+    if table.empty:
+        return f"Every setting reached a training accuracy of {FITTED:.1f}."
+    worst = table.sort_values("train_accuracy").iloc[0]
+    return (
+        f"{len(table)} settings stay under a training accuracy of {FITTED:.1f}; the lowest is "
+        f"{worst['title']} under `{worst['protocol']}` ({worst['train_accuracy']:.2f}). The "
+        "table says why."
+    )
+
+
+def systems_alt(shown: pd.DataFrame) -> str:
+    """Return the alt text of the figure of all systems by protocol."""
+    rows = shown.dropna(subset="accuracy")
+    if rows.empty:
+        return "An empty chart: no system could be trained on this data."
+    parts = []
+    for protocol in _ordered(rows["protocol"]):
+        best = rows[rows["protocol"] == protocol].sort_values("accuracy").iloc[-1]
+        parts.append(f"{protocol}: {best['accuracy']:.2f} ({best['title']})")
+    return f"Accuracy of every system by protocol. Highest value of each: {', '.join(parts)}."
+
+
+def against_published(accuracy: pd.DataFrame, *, model: str) -> str:
+    """Return one system's accuracy under every protocol, beside the published number."""
+    parts = []
+    for protocol in _ordered(accuracy["protocol"]):
+        unit = "segment" if protocol == "segment_random" else "track"
+        row = _row(accuracy, model=model, protocol=protocol, unit=unit)
+        if row is not None:
+            parts.append(f"{interval(row)} under `{protocol}` (per {unit})")
+    if not parts:
+        return f"**{title(model)}** could not be trained on this data."
+    text = f"**{title(model)}** reaches {_listing(parts)}."
+    published = SYSTEMS[model].published if model in SYSTEMS else ""
+    return text + (f" Published: {published}." if published else "")
+
+
+def differences_alt(table: pd.DataFrame) -> str:
+    """Return the alt text of a figure of differences."""
+    if table.empty:
+        return "An empty chart: no pair of systems could be compared on this data."
+    parts = [
+        f"{row['title']} against {row['against']}, {row['protocol']}: {row['difference']:+.2f} "
+        f"({row['low']:+.2f} to {row['high']:+.2f})"
+        for _, row in table.iterrows()
+    ]
+    return f"Differences in accuracy with intervals. {'; '.join(parts)}."
+
+
+def fusion_answer(table: pd.DataFrame) -> str:
+    """Return what joining the branches brings, beside the published gain.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        As returned by `tables_deep.fusion`.
+    """
+    rows = table[table["better_branch"]]
+    if rows.empty:
+        return "Joined network and branches could not be compared on this data."
+    verdicts = {
+        "above": "lies above",
+        "below": "lies below",
+        "around": "holds",
+    }
+    text = []
+    for protocol in _ordered(rows["protocol"]):
+        row = rows[rows["protocol"] == protocol].iloc[0]
+        told = "can" if row["low"] > 0 or row["high"] < 0 else "cannot"
+        text.append(
+            f"Under `{protocol}` the joined network scores {row['accuracy']:.2f}, its better "
+            f"branch ({row['against']}) {row['accuracy_against']:.2f}: {row['difference']:+.2f} "
+            f"({row['low']:+.2f} to {row['high']:+.2f}), which {told} be told from no difference "
+            f"(McNemar: p = {row['mcnemar_p']:.2g}). The interval {verdicts[row['verdict']]} the "
+            f"published gain of {row['claim']:+.2f}."
+        )
+    return " ".join(text)
+
+
+def best_row(accuracy: pd.DataFrame, *, protocol: str, models: list[str]) -> pd.Series:
+    """Return the track-level row of the system that the validation part chose."""
+    rows = accuracy[
+        accuracy["model"].isin(models)
+        & (accuracy["protocol"] == protocol)
+        & (accuracy["unit"] == "track")
+        & (accuracy["stage"] == "final")
+        & accuracy["accuracy"].notna()
+    ]
+    # Rows on fewer tracks are another, easier or harder, question.
+    rows = rows[rows["n_tracks"] == rows["n_tracks"].max()]
+    return rows.loc[rows["validation_accuracy"].astype(float).fillna(-1).idxmax()]
+
+
+def _top(accuracy: pd.DataFrame, *, protocol: str, unit: str) -> str:
+    rows = accuracy[
+        (accuracy["protocol"] == protocol)
+        & (accuracy["unit"] == unit)
+        & (accuracy["stage"] == "final")
+        & accuracy["accuracy"].notna()
+    ]
+    if rows.empty:
+        return ""
+    rows = rows[rows["n_tracks"] == rows["n_tracks"].max()]
+    top = rows.sort_values("accuracy").iloc[-1]
+    return f"{interval(top)} ({top['title']})"
+
+
+def multimodal_answer(
+    accuracy: pd.DataFrame, fusion: pd.DataFrame, *, systems: list[str], protocol: str
+) -> str:
+    """Return the answer of the notebook on modalities."""
+    rows = accuracy[
+        accuracy["model"].isin(systems)
+        & (accuracy["protocol"] == protocol)
+        & (accuracy["unit"] == "track")
+        & (accuracy["stage"] == "final")
+        & accuracy["accuracy"].notna()
+    ]
+    alone = [
+        f"{row['title']} {interval(row)} on {row['n_tracks']:.0f} tracks"
+        for _, row in rows.sort_values("accuracy", ascending=False).iterrows()
+    ]
+    text = f"Under `{protocol}`, the strictest protocol here: {'; '.join(alone)}."
+    random = _top(accuracy[accuracy["model"].isin(systems)], protocol="track_random", unit="track")
+    if random and protocol != "track_random":
+        text += f" Split at random by tracks, the best of them shows {random}."
+    return f"{text} {fusion_answer(fusion[fusion['protocol'] == protocol])}"
+
+
+def convergence_line(table: pd.DataFrame, *, share: float = 0.9) -> str:
+    """Return which of two recurrent layers learns faster, from `tables_deep.convergence`."""
+    if table.empty:
+        return "No run with a validation part is stored, so convergence cannot be compared."
+    protocol = _ordered(table["protocol"])[-1]
+    rows = table[table["protocol"] == protocol]
+    parts = [
+        f"{row.title} comes to {100 * share:.0f} % of its validation accuracy "
+        f"({row.validation_accuracy:.2f}) after {row.epochs_to_share:.1f} epochs of "
+        f"{row.seconds_an_epoch:.1f} s: {duration(row.seconds_to_share)}"
+        for row in rows.itertuples()
+    ]
+    return f"Under `{protocol}`, mean over {rows['n_runs'].max()} runs: {'; '.join(parts)}."
+
+
+def validation_part_line(accuracy: pd.DataFrame, *, protocol: str) -> str:
+    """Return what a validation part costs or brings, as a mean over the systems."""
+    rows = accuracy[(accuracy["unit"] == "track") & (accuracy["protocol"] == protocol)]
+    wide = rows.pivot_table(index="model", columns="stage", values="accuracy")
+    parts = []
+    for stage in ("last", "refit"):
+        if stage in wide and "final" in wide:
+            gains = (wide[stage] - wide["final"]).dropna()
+            if len(gains):
+                parts.append(
+                    f"{STAGE_TITLES[stage]}: {gains.mean():+.3f} on average "
+                    f"({gains.min():+.3f} to {gains.max():+.3f}, {len(gains)} systems)"
+                )
+    if not parts:
+        return "No system was trained both with and without a validation part."
+    return f"Against the {STAGE_TITLES['final']}, under `{protocol}`: {'; '.join(parts)}."
+
+
+def budget_line(table: pd.DataFrame) -> str:
+    """Return which budget the validation part chose.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        ``epochs, learning_rate, batch_size, valid_accuracy, seconds``.
+    """
+    if table.empty:
+        return "The budget was not studied on this data."
+    best = table.loc[table["valid_accuracy"].idxmax()]
+    worst = table["valid_accuracy"].min()
+    return (
+        f"Of {len(table)} settings, {best['epochs']:.0f} epochs with learning rate "
+        f"{best['learning_rate']:g} and batches of {best['batch_size']:.0f} have the best "
+        f"validation accuracy ({best['valid_accuracy']:.2f}; the worst has {worst:.2f})."
+    )
+
+
+def sequence_answer(
+    accuracy: pd.DataFrame, *, systems: list[str], protocol: str, best: str
+) -> str:
+    """Return the answer of the notebook on sequence models.
+
+    Parameters
+    ----------
+    accuracy : pd.DataFrame
+        As returned by `tables_deep.accuracy`.
+    systems : list of str
+        The systems compared.
+    protocol : str
+        The strictest protocol there is.
+    best : str
+        The system that the notebook calls its best single network.
+    """
+    ours = _row(accuracy, model=best, protocol=protocol, unit="track")
+    text = ""
+    if ours is not None:
+        text = (
+            f"One network, trained from scratch ({ours['title']}), reaches **{interval(ours)}** on "
+            f"the {ours['n_tracks']:.0f} tracks of the `{protocol}` test, mean over "
+            f"{ours['n_seeds']:.0f} seeds ({ours['by_seed']})."
+        )
+        refit = _row(accuracy, model=best, protocol=protocol, unit="track", stage="refit")
+        if refit is not None:
+            text += f" Trained on the validation part as well: {interval(refit)}."
+    averaged = accuracy[~accuracy["model"].isin(systems) & (accuracy["protocol"] == protocol)]
+    averaged = averaged[averaged["model"].str.contains(" + ", regex=False)]
+    averaged = averaged[(averaged["unit"] == "track") & averaged["accuracy"].notna()]
+    if len(averaged):
+        row = averaged.loc[averaged["model"].str.count(r" \+ ").idxmax()]
+        text += f" Averaging the predictions of {row['model'].count(' + ') + 1} networks gives {interval(row)}."
+    leaky = _top(
+        accuracy[accuracy["model"].isin(systems)], protocol="segment_random", unit="segment"
+    )
+    if leaky:
+        text += f" Segments split at random, as published studies do: {leaky}."
+    return text.strip() or "No network could be trained on this data."
+
+
+def occlusion_alt(heard: list[dict]) -> str:
+    """Return the alt text of the occlusion maps."""
+    if not heard:
+        return "An empty chart: no map was recorded on this data."
+    names = ", ".join(track["genre"] for track in heard)
+    return (
+        "Maps of time and frequency, one track of each genre, coloured by how much probability "
+        f"of the true genre is lost when a patch is hidden: {names}."
+    )
+
+
+def occlusion_line(heard: list[dict], *, band_hz) -> str:
+    """Return where the network listens: the weightiest band and the sharpest patch.
+
+    Parameters
+    ----------
+    heard : list of dict
+        As returned by `tables_deep.heard`.
+    band_hz : array_like [shape=(n_mels,)]
+        Centre of each mel band in Hz, ascending.
+    """
+    if not heard:
+        return "No map was recorded on this data."
+    maps = [np.asarray(track["drop"], dtype=float) for track in heard]
+    by_band = np.mean([m.mean(axis=1) for m in maps], axis=0)
+    low, high = _band_edges(int(by_band.argmax()), len(by_band), band_hz)
+    sharpest = int(np.argmax([m.max() for m in maps]))
+    band, moment = np.unravel_index(maps[sharpest].argmax(), maps[sharpest].shape)
+    lower, upper = _band_edges(int(band), len(maps[sharpest]), band_hz)
+    at = (moment + 0.5) * heard[sharpest]["seconds"] / maps[sharpest].shape[1]
+    right = sum(track["predicted"] == track["genre"] for track in heard)
+    return (
+        f"These are the {len(heard)} validation tracks that the network is surest of; it recognises "
+        f"{right}. On average over them, hiding a patch "
+        f"between {low:,.0f} and {high:,.0f} Hz costs most ({by_band.max():.3f} of the true genre's "
+        f"probability). The single patch that matters most is of {heard[sharpest]['genre']}, at "
+        f"{at:.0f} s between {lower:,.0f} and {upper:,.0f} Hz ({maps[sharpest].max():.2f})."
+    )
+
+
+def _band_edges(patch: int, n_patches: int, band_hz) -> tuple[float, float]:
+    of_patch = np.array_split(np.asarray(band_hz, dtype=float), n_patches)[patch]
+    return of_patch[0], of_patch[-1]
+
+
+def length_alt(accuracy: pd.DataFrame, *, models: list[str], protocols: list[str]) -> str:
+    """Return the alt text of the figure of accuracy against segment length."""
+    parts = []
+    for protocol in protocols:
+        for model in models:
+            rows = _lengths(accuracy, model, protocol, "segment")
+            if len(rows):
+                first, last = rows.iloc[0], rows.iloc[-1]
+                parts.append(
+                    f"{title(model)}, {protocol}: {first['accuracy']:.2f} at "
+                    f"{first['segment_s']:g} s, {last['accuracy']:.2f} at {last['segment_s']:g} s"
+                )
+    if not parts:
+        return "An empty chart: no segment length could be answered on this data."
+    return f"Accuracy per segment and per track against segment length. {'; '.join(parts)}."
+
+
+def _lengths(accuracy: pd.DataFrame, model: str, protocol: str, unit: str) -> pd.DataFrame:
+    rows = accuracy[
+        (accuracy["model"] == model)
+        & (accuracy["protocol"] == protocol)
+        & (accuracy["unit"] == unit)
+        & (accuracy["stage"] == "final")
+        & accuracy["accuracy"].notna()
+    ]
+    return rows.sort_values("segment_s")
+
+
+def genres_alt(table: pd.DataFrame) -> str:
+    """Return the alt text of the heat map of recall by genre and segment length."""
+    if table.empty:
+        return "An empty chart: no segment length could be answered on this data."
+    means = table.groupby("genre")["recall"].mean().sort_values()
+    return (
+        f"Recall of each genre at each segment length. Lowest on average: {means.index[0]} "
+        f"({means.iloc[0]:.2f}), highest: {means.index[-1]} ({means.iloc[-1]:.2f})."
+    )
+
+
+def costs_alt(table: pd.DataFrame) -> str:
+    """Return the alt text of the figure of parameters and training time by length."""
+    if table.empty:
+        return "An empty chart: nothing was trained on this data."
+    parts = [
+        f"{name}: {duration(rows['fit_s'].iloc[0])} at {rows['segment_s'].iloc[0]:g} s, "
+        f"{duration(rows['fit_s'].iloc[-1])} at {rows['segment_s'].iloc[-1]:g} s"
+        for name, rows in table.groupby("title", sort=False)
+    ]
+    return f"Parameters and training time against segment length. {'; '.join(parts)}."
+
+
+def distances_alt(table: pd.DataFrame) -> str:
+    """Return the alt text of the figure of distances between segments."""
+    return (
+        "Distances between segments by relation, and the share of segments whose nearest one is "
+        f"of the same track, artist or genre, against segment length. {distance_line(table)}"
+    )
+
+
+def distance_line(table: pd.DataFrame) -> str:
+    """Return what the distances between segments say about the curve."""
+    rows = table[(table["distance"] == "euclidean") & (table["relation"] == "same track")]
+    rows = rows[rows["n_pairs"] > 0].sort_values("segment_s").rename(columns={"median": "typical"})
+    if rows.empty:
+        return "No track has two segments here, so there is nothing to compare."
+    others = table[(table["distance"] == "euclidean") & (table["relation"] == "other genre")]
+    others = others.set_index("segment_s")["median"]
+    parts = [
+        f"at {row.segment_s:g} s the nearest of all other segments is of the same track in "
+        f"{100 * row.nearest_share:.0f} of 100 cases, and two segments of a track are "
+        f"{row.typical / others[row.segment_s]:.2f} times as far apart as those of two genres"
+        for row in (rows.iloc[0], rows.iloc[-1])[: len(rows)]
+    ]
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def raw_line(table: pd.DataFrame, *, raw: str, processed: str) -> str:
+    """Return how raw samples compare with processed input, beside "almost half"."""
+    rows = table[(table["model"] == raw) & (table["baseline"] == processed)]
+    if rows.empty:
+        return "Raw samples and processed input could not be compared on this data."
+    parts = [
+        f"{row.ratio:.2f} times the accuracy of processed input under `{row.protocol}` "
+        f"({row.accuracy:.2f} against {row.accuracy_against:.2f}, {row.n_tracks} tracks)"
+        for row in rows.itertuples()
+    ]
+    return f"Raw samples reach {_listing(parts)}. The published claim is almost half."
+
+
+def length_answer(
+    accuracy: pd.DataFrame,
+    distances: pd.DataFrame,
+    *,
+    network: str,
+    leaky: str,
+    honest: str,
+) -> str:
+    """Return the answer of the notebook on segment length.
+
+    Parameters
+    ----------
+    accuracy : pd.DataFrame
+        As returned by `tables_deep.accuracy`.
+    distances : pd.DataFrame
+        As returned by `segment_distance.measure`.
+    network : str
+        The system that is spoken of.
+    leaky, honest : str
+        Names of the two protocols compared.
+    """
+    text = []
+    for protocol in dict.fromkeys((leaky, honest)):
+        for unit in ("segment", "track"):
+            rows = _lengths(accuracy, network, protocol, unit)
+            if len(rows):
+                text.append(_best_length(rows, protocol, unit))
+    if not text:
+        return "No segment length could be answered on this data."
+    validated = _lengths(accuracy, network, honest, "track").dropna(subset="validation_accuracy")
+    if len(validated):
+        chosen = validated.loc[validated["validation_accuracy"].astype(float).idxmax()]
+        text.append(
+            f"The validation part would choose {chosen['segment_s']:g} s, with "
+            f"{interval(chosen)} per track."
+        )
+    return f"**{title(network)}**: {' '.join(text)} {distance_line(distances)}"
+
+
+def _best_length(rows: pd.DataFrame, protocol: str, unit: str) -> str:
+    best = rows.loc[rows["accuracy"].idxmax()]
+    near = rows[rows["accuracy_high"] >= best["accuracy"]]["segment_s"]
+    text = (
+        f"under `{protocol}`, per {unit}, {interval(best)} is the highest, at "
+        f"{best['segment_s']:g} s"
+    )
+    if len(near) > 1:
+        text += f" (lengths whose interval reaches it: {near.min():g} to {near.max():g} s)"
+    return f"{text[0].upper()}{text[1:]}."
