@@ -36,11 +36,12 @@ _JOINED, _OVER_SEEDS = " + ", " (mean over seeds)"
 
 
 def title(model: str) -> str:
-    """Return a system's name for readers; averaged systems are put together from theirs."""
+    """Return a system's name for readers; for averaged systems, of what they are the average."""
     name, over_seeds, _ = model.partition(_OVER_SEEDS)
-    parts = [SYSTEMS[part].title if part in SYSTEMS else part for part in name.split(_JOINED)]
-    text = f"mean of {', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
-    return text + over_seeds
+    parts = name.split(_JOINED)
+    if len(parts) > 1:
+        return f"average of {', '.join(parts)}" + over_seeds
+    return (SYSTEMS[name].title if name in SYSTEMS else name) + over_seeds
 
 
 def described(names: list[str]) -> pd.DataFrame:
@@ -494,14 +495,14 @@ def _why_underfitted(runs: pd.DataFrame) -> str:
     losses = [h["valid_loss"] for history in histories for h in history]
     regularised = _regularisation(runs)
     start = f"Budget of {budget:.0f} epochs" + (f", regularised ({regularised})" * bool(regularised))
-    gain = np.mean([_late_gain(history) for history in histories])
     if np.isfinite(np.array(losses, dtype=float)).all():
         text = f"{start}: validation loss was lowest at epoch {kept:.0f} of {trained:.0f} trained"
         if kept >= FITTED * budget:
             return f"{text}, at the end of the budget; more epochs would fit further."
         return f"{text}, and those weights were kept."
+    gain = np.mean([_late_gain(history) for history in histories])
     return (
-        f"{start}: in the last fifth of its epochs training accuracy (augmented) changed by "
+        f"{start}: in the last fifth of these, accuracy on the training batches changed by "
         f"{gain:+.2f}."
     )
 
@@ -761,16 +762,27 @@ def training_hours(result: StudyResult) -> float:
     return float(result.runs["fit_s"].astype(float).sum()) / 3600
 
 
-def systems_fragment(parts: dict[str, pd.DataFrame]) -> str:
-    """Return the README's table of all systems as Markdown.
+def all_systems(parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the systems of several notebooks in one table.
 
     Parameters
     ----------
     parts : dict of str to pd.DataFrame
-        Notebook → its table as returned by `systems`.
+        Notebook → its table as returned by `systems`, or as read from its file.
     """
-    frame = pd.concat(
-        [part.assign(notebook=f"[{name}](notebooks/{name}.ipynb)") for name, part in parts.items()],
-        ignore_index=True,
-    )
-    return markdown_table(frame.fillna("none"))
+    named = [part.assign(notebook=name) for name, part in parts.items()]
+    table = pd.concat(named, ignore_index=True).fillna("none")
+    # A file knows no texts: 45 megabytes come back as 45.0.
+    return table.map(lambda value: f"{value:g}" if isinstance(value, float) else value)
+
+
+def systems_fragment(table: pd.DataFrame) -> str:
+    """Return the README's table of all systems as Markdown, each linked to its notebook.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        As returned by `all_systems`.
+    """
+    links = [f"[{name[:2]}](notebooks/{name}.ipynb)" for name in table["notebook"]]
+    return markdown_table(table.assign(notebook=links))

@@ -106,9 +106,9 @@ def fusion_answer(table: pd.DataFrame) -> str:
     table : pd.DataFrame
         As returned by `tables_deep.fusion`.
     """
-    rows = table[table["better_branch"]]
-    if rows.empty:
+    if table.empty or not table["better_branch"].any():
         return "Joined network and branches could not be compared on this data."
+    rows = table[table["better_branch"]]
     verdicts = {
         "above": "lies above",
         "below": "lies below",
@@ -117,13 +117,13 @@ def fusion_answer(table: pd.DataFrame) -> str:
     text = []
     for protocol in _ordered(rows["protocol"]):
         row = rows[rows["protocol"] == protocol].iloc[0]
-        told = "can" if row["low"] > 0 or row["high"] < 0 else "cannot"
+        zero = "leaves out" if row["low"] > 0 or row["high"] < 0 else "holds"
         text.append(
             f"Under `{protocol}` the joined network scores {row['accuracy']:.2f}, its better "
             f"branch ({row['against']}) {row['accuracy_against']:.2f}: {row['difference']:+.2f} "
-            f"({row['low']:+.2f} to {row['high']:+.2f}), which {told} be told from no difference "
-            f"(McNemar: p = {row['mcnemar_p']:.2g}). The interval {verdicts[row['verdict']]} the "
-            f"published gain of {row['claim']:+.2f}."
+            f"({row['low']:+.2f} to {row['high']:+.2f}; McNemar: p = {row['mcnemar_p']:.2g}). The "
+            f"interval {zero} zero and {verdicts[row['verdict']]} the published gain of "
+            f"{row['claim']:+.2f}."
         )
     return " ".join(text)
 

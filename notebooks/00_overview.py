@@ -22,9 +22,10 @@
 # %% tags=["parameters"]
 dataset = "demo"
 profile = "full"
+network_notebooks = ["04_multimodal", "05_sequence_models", "06_segment_length"]
 
 # %%
-from genre_utils import datasets, plots, tables, words
+from genre_utils import datasets, plots, tables, tables_deep, words
 from genre_utils.results import Report, markdown_table, prose
 
 data = datasets.load(dataset)
@@ -70,6 +71,18 @@ board = tables.leaderboard_to_read(leaderboard)
 board
 
 # %% [markdown]
+# ## Networks, beside what was published
+#
+# Every deep system that student projects and papers report on this data, rebuilt. Under
+# `segment_random` each segment is scored, as the field does; elsewhere each track.
+
+# %% tags=["nbval-check-output"]
+systems = tables_deep.all_systems(
+    {name: report.read(f"{name[:2]}_systems") for name in network_notebooks}
+)
+report.table(systems, "systems").drop(columns=["training"])
+
+# %% [markdown]
 # ## How often was the test part looked at?
 #
 # Every evaluation on a test part is counted, whether or not its number was kept.
@@ -84,11 +97,16 @@ report.table(tables.uses_summary(uses), "test_uses")
 # - [01 · The data](01_eda.ipynb): what is in it, and what is wrong with it
 # - [02 · Feature extraction](02_feature_extraction.ipynb): what the models see
 # - [03 · Baselines](03_baselines.ipynb): every model, every protocol, every segment length
+# - [04 · Multimodal networks](04_multimodal.ipynb): four kinds of picture, MFCC series, and both
+#   joined
+# - [05 · Sequence models](05_sequence_models.ipynb): networks from scratch, and their ensemble
+# - [06 · Segment length](06_segment_length.ipynb): how long a segment must be
 
 # %%
 report.readme(
     ladder=fall,
     ladder_table=markdown_table(tables.ladder_to_read(ladder, fair)),
     leaderboard=markdown_table(board),
+    systems=tables_deep.systems_fragment(systems),
     rests_on=words.rests_on(data, accuracy, uses),
 )

@@ -1,0 +1,359 @@
+import io
+from dataclasses import replace
+
+import made_up_networks as made_up
+import numpy as np
+import pandas as pd
+import pytest
+
+from genre_utils import evaluation, splits, tables, tables_deep, words_deep
+from genre_utils.project import ProjectError
+
+SYSTEMS = {"resnet18_mel": 0.3, "lstm_mfcc": -0.2, "fusion": 0.8}
+BRANCHES = ["resnet18_mel", "lstm_mfcc"]
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return made_up.dataset()
+
+
+@pytest.fixture(scope="module")
+def study():
+    return made_up.study(SYSTEMS)
+
+
+@pytest.fixture(scope="module")
+def accuracy(study, dataset):
+    return tables_deep.accuracy(study, dataset, n_boot=50)
+
+
+@pytest.fixture(scope="module")
+def lengths(dataset):
+    study = made_up.study(
+        {"cnn9": 0.2, "xgboost_mfcc": -0.2}, lengths=(3.0, 10.0, 30.0), seeds=(0,)
+    )
+    return study, tables_deep.accuracy(study, dataset, n_boot=50)
+
+
+def row_of(table, **setting):
+    for name, value in setting.items():
+        table = table[table[name] == value]
+    assert len(table) == 1, f"{len(table)} rows of {setting}"
+    return table.iloc[0]
+
+
+def test_accuracy_has_a_row_for_each_setting_and_unit_with_what_it_cost(accuracy):
+    done = accuracy[accuracy["accuracy"].notna()]
+    assert len(done) == len(SYSTEMS) * 3 * 2
+    assert not done[["model", "segment_s", "protocol", "stage", "unit"]].duplicated().any()
+    assert (done["accuracy_low"] <= done["accuracy"]).all()
+    assert (done["accuracy"] <= done["accuracy_high"]).all()
+    assert done[["n_parameters", "weights_mb", "fit_s", "train_accuracy"]].notna().all().all()
+    assert accuracy["protocol"].map(splits.PROTOCOLS.index).is_monotonic_increasing
+
+
+def test_accuracy_is_the_mean_over_seeds_and_keeps_each_of_them(accuracy, study):
+    row = row_of(accuracy, model="fusion", protocol="fault_filtered", unit="track")
+    rows = tables.predictions_of(study, model="fusion", protocol="fault_filtered")
+    right = pd.Series(evaluation.labels(rows) == rows["y_true"], rows.index)
+    each = right.groupby(rows["seed"]).mean()
+    assert row["accuracy"] == pytest.approx(each.mean())
+    assert row["accuracy_sd"] == pytest.approx(each.std())
+    assert row["n_seeds"] == 3
+    assert row["by_seed"] == " ".join(f"{s}: {v:.3f}" for s, v in each.items())
+    assert row["n_tracks"] == 40 and row["n_items"] == 120
+
+
+def test_what_the_data_cannot_answer_is_a_row_with_its_reason(accuracy):
+    rows = accuracy[accuracy["protocol"] == "segment_random"]
+    assert rows["accuracy"].isna().all() and rows["reason"].notna().all()
+    reasons = tables_deep.reasons(accuracy)
+    assert len(reasons) == 1
+    assert reasons["title"].iloc[0].count(",") >= len(SYSTEMS) - 1, "all systems in one row"
+
+
+def test_segments_of_a_track_vote(lengths):
+    _, accuracy = lengths
+    setting = {"model": "cnn9", "protocol": "artist_grouped", "segment_s": 3.0}
+    segment = row_of(accuracy, unit="segment", **setting)
+    voted = row_of(accuracy, unit="track", **setting)
+    assert segment["n_items"] == 10 * voted["n_items"] and voted["n_items"] == voted["n_tracks"]
+    assert voted["accuracy"] > segment["accuracy"]
+
+
+def test_a_readers_table_has_one_row_a_system_and_no_dashes(accuracy):
+    table = tables_deep.systems(accuracy)
+    assert list(table["system"]) == [tables_deep.title(name) for name in SYSTEMS]
+    assert not table.isna().any().any()
+    assert not table.isin(["–", ""]).any().any()
+    assert table["segment_random, per segment"].str.startswith("not possible: it needs").all()
+    assert table["fault_filtered, per track"].str.endswith("40 tracks").all()
+    assert set(table["pretrained"]) == {"no"}
+    assert table["published"].iloc[0] == "0.84, random 90/10"
+
+
+def test_the_refit_is_a_row_of_its_own_and_the_last_epoch_is_not(dataset):
+    study = made_up.study(
+        {"cnn": 0}, protocols=("fault_filtered",), stages=("final", "last", "refit"), seeds=(0,)
+    )
+    accuracy = tables_deep.accuracy(study, dataset, n_boot=20)
+    table = tables_deep.systems(accuracy)
+    assert list(table["system"]) == ["CNN, 3-s chunks", "CNN, 3-s chunks (refit on both parts)"]
+    assert table["track_random, per track"].eq("not run: only fault_filtered").all()
+    both = tables_deep.validation_part(accuracy)
+    assert list(both.columns) == list(tables_deep.STAGE_TITLES.values()) and len(both) == 1
+    line = words_deep.validation_part_line(accuracy, protocol="fault_filtered")
+    assert "training and validation part: +0.000 on average" in line
+
+
+def test_a_system_that_was_never_possible_says_why(dataset, study):
+    note = {
+        "segment_s": 3.0, "source": "none", "protocol": "fault_filtered", "stage": "final",
+        "n_tracks": 0, "reason": "no track has sound", "model": "cnn_raw",
+    }  # fmt: skip
+    impossible = pd.concat([study.impossible, pd.DataFrame([note])], ignore_index=True)
+    accuracy = tables_deep.accuracy(replace(study, impossible=impossible), dataset, n_boot=20)
+    row = row_of(tables_deep.systems(accuracy), system=tables_deep.title("cnn_raw"))
+    assert row["fault_filtered, per track"] == "not possible: no track has sound"
+    assert row["track_random, per track"] == "not run"
+    assert row["training"] == "none" and row["parameters"] == "none"
+
+
+def test_of_several_lengths_validation_chooses_and_a_missing_one_is_named(lengths):
+    study, accuracy = lengths
+    better = accuracy["segment_s"] == 30.0
+    accuracy = accuracy.assign(
+        validation_accuracy=accuracy["validation_accuracy"].where(~better, 0.99)
+    )
+    table = tables_deep.systems(accuracy)
+    assert set(table["item"]) == {"30 s"}
+    assert table["segment_random, per segment"].str.contains("items of").all()
+
+
+def test_times_are_told_in_a_unit_that_suits_them():
+    told = [tables_deep.duration(s) for s in (0.2, 34.4, 300, 7200, np.nan)]
+    assert told == ["under 1 s", "34 s", "5 min", "2.0 h", "none"]
+
+
+def test_averaged_systems_are_the_mean_of_their_probabilities(study):
+    both = tables_deep.with_averages(study, [BRANCHES])
+    name = " + ".join(BRANCHES)
+    added = both.predictions[both.predictions["model"] == name]
+    first = added.sort_values(["protocol", "seed", "fold", "track_id"]).iloc[17]
+    parts = study.predictions
+    for key in ("protocol", "seed", "fold", "track_id"):
+        parts = parts[parts[key] == first[key]]
+    column = f"p_{first['y_true']}"
+    expected = parts[parts["model"].isin(BRANCHES)][column].mean()
+    assert first[column] == pytest.approx(expected, abs=1e-6)
+    costs = both.runs.groupby("model")["n_parameters"].first()
+    assert costs[name] == costs[BRANCHES].sum()
+    assert set(added["run_id"]) == set(both.runs.loc[both.runs["model"] == name, "run_id"])
+    assert (both.impossible["model"] == name).sum() == 1, "whole clips stay impossible"
+
+
+def test_systems_of_different_lengths_are_averaged_track_by_track():
+    tracks = made_up.dataset().tracks
+    short = made_up.study({"cnn": 0}, tracks=tracks, lengths=(3.0,), seeds=(0,))
+    whole = made_up.study({"resnet_small": 0}, tracks=tracks, seeds=(0,))
+    study = replace(
+        short,
+        predictions=pd.concat([short.predictions, whole.predictions], ignore_index=True),
+        runs=pd.concat([short.runs, whole.runs], ignore_index=True),
+        impossible=whole.impossible,
+    )
+    both = tables_deep.with_averages(study, [["cnn", "resnet_small"]])
+    added = both.predictions[both.predictions["model"] == "cnn + resnet_small"]
+    assert set(added["segment_s"]) == {30.0}
+    assert len(added[added["protocol"] == "fault_filtered"]) == 40
+    notes = both.impossible[both.impossible["model"] == "cnn + resnet_small"]
+    assert notes["reason"].str.contains("no predictions to average").tolist() == [True]
+
+
+def test_seeds_are_averaged_only_where_all_were_trained_on_the_same_tracks(study, dataset):
+    both = tables_deep.with_averages(study, over_seeds=["fusion"])
+    added = both.predictions[both.predictions["model"] == "fusion (mean over seeds)"]
+    assert set(added["protocol"]) == {"artist_grouped", "fault_filtered"}
+    accuracy = tables_deep.accuracy(both, dataset, n_boot=20)
+    one = row_of(accuracy, model="fusion", protocol="fault_filtered", unit="track")
+    three = row_of(
+        accuracy, model="fusion (mean over seeds)", protocol="fault_filtered", unit="track"
+    )
+    assert three["accuracy"] > one["accuracy"] and three["n_parameters"] == 3 * one["n_parameters"]
+
+
+def test_learning_curves_are_means_over_runs_with_their_spread(study):
+    curves = tables_deep.learning_curves(study)
+    one = curves[(curves["model"] == "fusion") & (curves["protocol"] == "fault_filtered")]
+    assert list(one["epoch"]) == list(range(1, 13)) and set(one["n_runs"]) == {3}
+    assert (one["train_accuracy_low"] <= one["train_accuracy"]).all()
+    assert set(one["kept_epoch"]) == {9}
+    assert "ResNet18 + LSTM, joined ends at" in words_deep.curves_alt(one)
+    without = tables_deep.learning_curves(replace(study, runs=study.runs.iloc[:0]))
+    assert without.empty and "An empty chart" in words_deep.curves_alt(without)
+
+
+def test_a_setting_that_does_not_fit_its_training_part_says_why(study):
+    assert tables_deep.underfitted(study).empty
+    poor = made_up.study(
+        {"resnet_small": 0}, protocols=("fault_filtered",), stages=("final", "last"), reached=0.8
+    )
+    table = tables_deep.underfitted(poor)
+    assert list(table["stage"]) == ["final", "last"]
+    assert "Budget of 12 epochs, regularised (random crops" in table["why"].iloc[0]
+    assert "validation loss was lowest at epoch 9 of 12 trained" in table["why"].iloc[0]
+    assert "in the last fifth of these" in table["why"].iloc[1]
+    assert words_deep.underfitting(table).startswith("2 settings stay under")
+
+
+def test_fusion_is_compared_with_each_branch_and_with_the_claim(study):
+    table = tables_deep.fusion(study, joined="fusion", branches=BRANCHES, n_boot=100, claim=0.1)
+    assert len(table) == 2 * 3 and table.groupby("protocol")["better_branch"].sum().eq(1).all()
+    for _, row in table.iterrows():
+        expected = "above" if row["low"] > 0.1 else "below" if row["high"] < 0.1 else "around"
+        assert row["verdict"] == expected
+        assert row["difference"] == pytest.approx(row["accuracy"] - row["accuracy_against"])
+    answer = words_deep.fusion_answer(table)
+    assert answer.count("McNemar") == 3 and "published gain of +0.10" in answer
+    nothing = tables_deep.fusion(study, joined="cnn", branches=BRANCHES, n_boot=10, claim=0.1)
+    assert nothing.empty and "could not be compared" in words_deep.fusion_answer(nothing)
+
+
+def test_the_better_branch_is_chosen_without_the_test_part(study):
+    runs = study.runs.copy()
+    runs["validation_accuracy"] = np.where(runs["model"] == "lstm_mfcc", 0.9, 0.1)
+    table = tables_deep.fusion(
+        replace(study, runs=runs), joined="fusion", branches=BRANCHES, n_boot=10, claim=0.1
+    )
+    assert set(table.loc[table["better_branch"], "baseline"]) == {"lstm_mfcc"}
+    runs["validation_accuracy"] = None
+    table = tables_deep.fusion(
+        replace(study, runs=runs), joined="fusion", branches=BRANCHES, n_boot=10, claim=0.1
+    )
+    assert set(table.loc[table["better_branch"], "baseline"]) == {"resnet18_mel"}
+
+
+def test_pairs_on_different_tracks_are_not_compared(study):
+    rows = study.predictions
+    fewer = rows[(rows["model"] != "fusion") | rows["track_id"].str.startswith("b")]
+    table = tables_deep.compared(
+        replace(study, predictions=fewer), [["fusion", "lstm_mfcc"]], n_boot=10
+    )
+    assert table.empty
+
+
+def test_convergence_counts_epochs_and_seconds_to_most_of_the_accuracy(study):
+    table = tables_deep.convergence(study, BRANCHES)
+    row = row_of(table, model="lstm_mfcc", protocol="fault_filtered")
+    assert row["n_runs"] == 3 and 1 <= row["epochs_to_share"] <= 9
+    run = study.runs[
+        (study.runs["model"] == "lstm_mfcc") & (study.runs["protocol"] == "fault_filtered")
+    ].iloc[0]
+    history = pd.DataFrame(run["history"])
+    kept = history.loc[history["epoch"] == run["best_epoch"], "valid_accuracy"].iloc[0]
+    first = int((history["valid_accuracy"] >= 0.9 * kept).to_numpy().argmax()) + 1
+    assert abs(row["epochs_to_share"] - first) <= 1
+    assert "under `fault_filtered`" in words_deep.convergence_line(table).lower()
+    assert tables_deep.convergence(study, []).empty
+
+
+def test_genres_and_costs_are_told_for_each_length(lengths):
+    study, accuracy = lengths
+    genres = tables_deep.by_genre(study, model="cnn9", protocol="fault_filtered")
+    assert genres.groupby("segment_s")["genre"].nunique().tolist() == [10, 10, 10]
+    costs = tables_deep.costs(accuracy, models=["cnn9"], protocol="fault_filtered")
+    assert list(costs["segment_s"]) == [3.0, 10.0, 30.0] and costs["fit_s"].notna().all()
+    wide = tables_deep.by_length(accuracy, models=["cnn9"], unit="segment")
+    assert wide.loc[(tables_deep.title("cnn9"), 30.0), "segment_random"] == "not possible"
+
+
+def test_maps_are_those_of_the_first_system_that_has_some(study):
+    heard = tables_deep.heard(study, ["cnn", "fusion"])
+    assert len(heard) == 10 and {track["model"] for track in heard} == {"fusion"}
+    assert tables_deep.heard(study, ["cnn"]) == []
+
+
+def test_the_readme_names_all_systems_of_all_notebooks(accuracy):
+    part = tables_deep.systems(accuracy)
+    read = pd.read_csv(io.StringIO(part.to_csv(index=False)))
+    table = tables_deep.all_systems({"04_multimodal": read, "05_sequence_models": read.head(1)})
+    fragment = tables_deep.systems_fragment(table).splitlines()
+    assert len(fragment) == 2 + len(SYSTEMS) + 1
+    assert fragment[2].endswith("| [04](notebooks/04_multimodal.ipynb) |")
+    assert "nan" not in "".join(fragment)
+
+
+def test_the_strictest_protocol_needs_predictions(study):
+    assert tables_deep.strictest(study) == "fault_filtered"
+    with pytest.raises(ProjectError, match="no stored predictions of cnn"):
+        tables_deep.strictest(study, ["cnn"])
+
+
+def test_answers_hold_the_numbers_of_the_tables(accuracy, study, dataset):
+    fusion = tables_deep.fusion(study, joined="fusion", branches=BRANCHES, n_boot=20, claim=0.1)
+    answer = words_deep.multimodal_answer(
+        accuracy, fusion, systems=list(SYSTEMS), protocol="fault_filtered"
+    )
+    row = row_of(accuracy, model="fusion", protocol="fault_filtered", unit="track")
+    assert f"{row['accuracy']:.2f} ({row['accuracy_low']:.2f}" in answer
+    text = words_deep.against_published(accuracy, model="resnet18_mel")
+    assert text.endswith("Published: 0.84, random 90/10.")
+    assert words_deep.against_published(accuracy, model="cnn").endswith("on this data.")
+    both = tables_deep.with_averages(study, [BRANCHES, [*BRANCHES, "fusion"]])
+    averaged = tables_deep.accuracy(both, dataset, n_boot=20)
+    answer = words_deep.sequence_answer(
+        averaged, systems=list(SYSTEMS), protocol="fault_filtered", best="fusion"
+    )
+    assert row["by_seed"] in answer and "of 3 networks" in answer
+
+
+def test_the_best_row_is_chosen_by_validation_on_the_most_tracks(accuracy):
+    changed = accuracy.copy()
+    fusion = changed["model"] == "fusion"
+    changed["validation_accuracy"] = np.where(changed["model"] == "lstm_mfcc", 0.9, 0.5)
+    best = words_deep.best_row(changed, protocol="fault_filtered", models=list(SYSTEMS))
+    assert best["model"] == "lstm_mfcc"
+    changed.loc[fusion, "n_tracks"] = 41
+    best = words_deep.best_row(changed, protocol="fault_filtered", models=list(SYSTEMS))
+    assert best["model"] == "fusion"
+
+
+def test_the_length_answer_speaks_of_both_protocols_and_the_chosen_length(lengths):
+    _, accuracy = lengths
+    distances = pd.DataFrame(
+        {
+            "segment_s": [3.0, 3.0], "distance": "euclidean", "n_pairs": 10,
+            "relation": ["same track", "other genre"], "median": [0.5, 1.0],
+            "nearest_share": [0.8, 0.2],
+        }
+    )  # fmt: skip
+    answer = words_deep.length_answer(
+        accuracy, distances, network="cnn9", leaky="segment_random", honest="fault_filtered"
+    )
+    for part in ("`segment_random`, per segment", "`fault_filtered`, per track", "would choose"):
+        assert part in answer
+    assert "in 80 of 100 cases" in answer and "0.50 times" in answer
+    alt = words_deep.length_alt(accuracy, models=["cnn9"], protocols=["segment_random"])
+    assert "at 3 s" in alt and "at 10 s" in alt
+
+
+def test_budget_and_raw_lines():
+    budget = pd.DataFrame(
+        {
+            "epochs": [6, 12], "learning_rate": [1e-3, 1e-4], "batch_size": [16, 32],
+            "valid_accuracy": [0.4, 0.5], "seconds": [1.0, 2.0],
+        }
+    )  # fmt: skip
+    assert "12 epochs with learning rate 0.0001 and batches of 32" in words_deep.budget_line(budget)
+    assert "not studied" in words_deep.budget_line(budget.iloc[:0])
+    table = pd.DataFrame(
+        {
+            "model": ["cnn_raw"], "baseline": ["cnn9_pydub"], "protocol": ["track_random"],
+            "ratio": [0.5], "accuracy": [0.3], "accuracy_against": [0.6], "n_tracks": [100],
+        }
+    )  # fmt: skip
+    line = words_deep.raw_line(table, raw="cnn_raw", processed="cnn9_pydub")
+    assert "0.50 times" in line and "100 tracks" in line
+    empty = words_deep.raw_line(table.iloc[:0], raw="cnn_raw", processed="cnn9_pydub")
+    assert "could not be compared" in empty
