@@ -322,7 +322,10 @@ def differences(table: pd.DataFrame, *, title: str, claim: float | None = None) 
     protocols = [p for p in PROTOCOL_TITLES if p in set(rows["protocol"])]
     for y, row in rows.iterrows():
         colour = PALETTE[protocols.index(row["protocol"])]
-        beside = [[max(0, row["difference"] - row["low"])], [max(0, row["high"] - row["difference"])]]
+        beside = [
+            [max(0, row["difference"] - row["low"])],
+            [max(0, row["high"] - row["difference"])],
+        ]
         axis.errorbar(row["difference"], y, xerr=beside, fmt="o", color=colour, capsize=3)
         axis.annotate(
             f"{row['difference']:+.2f}", (row["difference"], y), xytext=(0, 6), ha="center",
@@ -337,7 +340,8 @@ def differences(table: pd.DataFrame, *, title: str, claim: float | None = None) 
             textcoords="offset points", va="top", fontsize=9, color="0.3",
         )  # fmt: skip
     names = [
-        f"{row['title']}\nagainst {row['against']} ({row['protocol']})" for _, row in rows.iterrows()
+        f"{row['title']}\nagainst {row['against']} ({row['protocol']})"
+        for _, row in rows.iterrows()
     ]
     axis.set_yticks(range(len(rows)), names, fontsize=9)
     axis.set_ylim(-0.6, len(rows) - 0.2)
@@ -362,27 +366,35 @@ def distances(table: pd.DataFrame, *, title: str) -> Figure:
     if rows.empty:
         return _empty_figure("no distance could be measured on this data")
     lengths = sorted(rows["segment_s"].unique())
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
-    floor = np.zeros(len(lengths))
+    figure, (left, *others) = plt.subplots(
+        1, 3, figsize=(13, 4.2), width_ratios=(1.3, 1, 1), sharex=True
+    )
+    x = np.arange(len(lengths))
     for i, (relation, colour) in enumerate(_RELATIONS.items()):
         of = rows[rows["relation"] == relation].set_index("segment_s").reindex(lengths)
-        x = np.arange(len(lengths)) + 0.08 * (i - 1.5)
         spread = [(of["median"] - of["low_quartile"]), (of["high_quartile"] - of["median"])]
         left.errorbar(
-            x, of["median"], spread, color=colour, marker=_MARKERS[i], markersize=5, capsize=2,
-            elinewidth=1, label=relation,
+            x + 0.08 * (i - 1.5), of["median"], spread, color=colour, marker=_MARKERS[i],
+            markersize=5, capsize=2, elinewidth=1, label=relation,
         )  # fmt: skip
-        share = of["nearest_share"].fillna(0).to_numpy()
-        right.bar(range(len(lengths)), share, bottom=floor, color=colour, width=0.8)
-        floor = floor + share
+    shares = {
+        "nearest_share": "The nearest, of two a track",
+        "nearest_share_all": "The nearest of all segments",
+    }
+    for axis, (column, heading) in zip(others, shares.items(), strict=True):
+        of = rows.pivot(index="segment_s", columns="relation", values=column).fillna(0)
+        floor = np.zeros(len(lengths))
+        for relation, colour in _RELATIONS.items():
+            axis.bar(x, of[relation], bottom=floor, color=colour, width=0.8)
+            floor = floor + of[relation].to_numpy()
+        axis.set_title(f"{heading} is of the")
+        axis.set_ylim(0, 1)
     left.set_title("Distance between two segments (median, quartiles)")
     left.set_ylabel("standard deviations")
     left.set_ylim(0, None)
-    right.set_title("Whose segment is the nearest?")
-    right.set_ylabel("share of segments")
-    right.set_ylim(0, 1)
-    for axis in (left, right):
-        axis.set_xticks(range(len(lengths)), [f"{s:g}" for s in lengths])
+    others[0].set_ylabel("share of segments")
+    for axis in (left, *others):
+        axis.set_xticks(x, [f"{s:g}" for s in lengths])
         axis.set_xlabel("length of a segment in seconds")
         axis.grid(axis="x", visible=False)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)

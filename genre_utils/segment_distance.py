@@ -23,7 +23,7 @@ DISTANCES = {"euclidean": "euclidean", "correlation": "correlation"}
 
 _COLUMNS = [
     "segment_s", "distance", "relation", "n_segments", "n_tracks", "n_pairs", "low_quartile",
-    "median", "high_quartile", "nearest_share",
+    "median", "high_quartile", "nearest_share", "nearest_share_all",
 ]  # fmt: skip
 _ROWS_AT_ONCE = 256
 
@@ -64,7 +64,9 @@ def measure(
         stands in this relation to them (the four add up to 1). Euclidean distances are
         divided by the square root of the number of features: the unit is one standard
         deviation. The correlation distance is 1 minus Pearson's correlation between the
-        two segments' standardised features, in [0, 2].
+        two segments' standardised features, in [0, 2]. ``nearest_share_all`` is the same
+        share where the nearest is looked for among all segments of these tracks, not only
+        those drawn: there, short segments have more of their own track around them.
 
     Raises
     ------
@@ -78,8 +80,12 @@ def measure(
     chosen = _drawn(items, per_track, max_tracks, seed)
     if len(chosen) < 2:
         raise ProjectError("fewer than two segments are there; distances need at least two")
-    items, X = items.iloc[chosen], _standardised(np.asarray(X, dtype=np.float64))[chosen]
-    codes = _codes(items)
+    # All segments of the tracks drawn, and where among them those drawn are.
+    there = items["track_id"].isin(items["track_id"].iloc[chosen]).to_numpy()
+    Z = _standardised(np.asarray(X, dtype=np.float64))[there]
+    codes = _codes(items[there])
+    chosen = (np.cumsum(there) - 1)[chosen]
+    items = items[there].iloc[chosen]
     shared = {
         "segment_s": segment_s,
         "n_segments": len(items),
@@ -87,14 +93,17 @@ def measure(
     }
     rows = []
     for name, metric in DISTANCES.items():
-        unit = np.sqrt(X.shape[1]) if name == "euclidean" else 1.0
-        pairs, nearest = _pairs(X, codes, metric)
+        unit = np.sqrt(Z.shape[1]) if name == "euclidean" else 1.0
+        pairs, nearest = _pairs(Z[chosen], codes[:, chosen], metric)
+        nearest_of_all = _nearest(Z, codes, chosen, metric)
         for number, relation in enumerate(RELATIONS):
             values = pairs[number] / unit
             quartiles = np.quantile(values, [0.25, 0.5, 0.75]) if len(values) else [np.nan] * 3
             row = {"distance": name, "relation": relation, "n_pairs": len(values)}
             row |= dict(zip(("low_quartile", "median", "high_quartile"), quartiles, strict=True))
-            rows.append(shared | row | {"nearest_share": float(np.mean(nearest == number))})
+            row["nearest_share"] = float(np.mean(nearest == number))
+            row["nearest_share_all"] = float(np.mean(nearest_of_all == number))
+            rows.append(shared | row)
     return pd.DataFrame(rows)[_COLUMNS]
 
 
@@ -178,11 +187,8 @@ def _pairs(X: np.ndarray, codes: np.ndarray, metric: str) -> tuple[list[np.ndarr
     nearest = np.empty(len(X), dtype=int)
     for start in range(0, len(X), _ROWS_AT_ONCE):
         stop = min(start + _ROWS_AT_ONCE, len(X))
-        block = cdist(X[start:stop], X, metric)
-        # Segments without any pattern have no correlation; they are as far as strangers.
-        np.nan_to_num(block, copy=False, nan=1.0)
-        same = codes[:, start:stop, None] == codes[:, None, :]
-        relation = np.select(list(same), [0, 1, 2], 3)
+        block = _distances(X[start:stop], X, metric)
+        relation = _relation(codes[:, start:stop], codes)
         above = np.arange(len(X)) > np.arange(start, stop)[:, None]
         for number, values in enumerate(found):
             values.append(block[above & (relation == number)].astype(np.float32))
@@ -190,3 +196,24 @@ def _pairs(X: np.ndarray, codes: np.ndarray, metric: str) -> tuple[list[np.ndarr
         block[own - start, own] = np.inf
         nearest[start:stop] = relation[own - start, block.argmin(axis=1)]
     return [np.concatenate(values) for values in found], nearest
+
+
+def _nearest(X: np.ndarray, codes: np.ndarray, of: np.ndarray, metric: str) -> np.ndarray:
+    """Return the relation of some segments to the nearest of all others."""
+    nearest = []
+    for rows in np.array_split(of, -(-len(of) // _ROWS_AT_ONCE)):
+        block = _distances(X[rows], X, metric)
+        block[np.arange(len(rows)), rows] = np.inf
+        closest = block.argmin(axis=1)
+        same = codes[:, rows] == codes[:, closest]
+        nearest.append(np.select(list(same), [0, 1, 2], 3))
+    return np.concatenate(nearest)
+
+
+def _distances(X: np.ndarray, Y: np.ndarray, metric: str) -> np.ndarray:
+    # Segments without any pattern have no correlation; they are as far as strangers.
+    return np.nan_to_num(cdist(X, Y, metric), copy=False, nan=1.0)
+
+
+def _relation(codes_a: np.ndarray, codes_b: np.ndarray) -> np.ndarray:
+    return np.select(list(codes_a[:, :, None] == codes_b[:, None, :]), [0, 1, 2], 3)

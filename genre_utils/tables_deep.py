@@ -1,14 +1,12 @@
 """Tables of the studies on networks, made from stored predictions and run records."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 
 from genre_utils import evaluation, splits, tables
 from genre_utils.datasets import Dataset
 from genre_utils.experiments import StudyResult
-from genre_utils.project import ProjectError, text_digest
+from genre_utils.project import ProjectError
 from genre_utils.results import interval, markdown_table
 from genre_utils.systems import SYSTEMS
 
@@ -18,6 +16,9 @@ STAGE_TITLES = {
     "refit": "last epoch, training and validation part",
 }
 """How tables call the stages: which weights predicted, and what they were trained on."""
+
+JOINED, OVER_SEEDS = " + ", " (mean over seeds)"
+"""What names averages: between the averaged systems, and behind one whose seeds are."""
 
 FITTED = 0.9
 """Training accuracy under which a row has to say why."""
@@ -32,13 +33,12 @@ _SCORES = [
     "accuracy_sd", "by_seed", "macro_f1", "macro_f1_low", "macro_f1_high",
     "accuracy_artist_low", "accuracy_artist_high", "n_artists",
 ]  # fmt: skip
-_JOINED, _OVER_SEEDS = " + ", " (mean over seeds)"
 
 
 def title(model: str) -> str:
     """Return a system's name for readers; for averaged systems, of what they are the average."""
-    name, over_seeds, _ = model.partition(_OVER_SEEDS)
-    parts = name.split(_JOINED)
+    name, over_seeds, _ = model.partition(OVER_SEEDS)
+    parts = name.split(JOINED)
     if len(parts) > 1:
         return f"average of {', '.join(parts)}" + over_seeds
     return (SYSTEMS[name].title if name in SYSTEMS else name) + over_seeds
@@ -84,7 +84,7 @@ def accuracy(result: StudyResult, dataset: Dataset, *, n_boot: int) -> pd.DataFr
     artists = dataset.tracks.set_index("track_id")["artist_id"].dropna()
     table = []
     for setting, group in result.predictions.groupby(_SETTING, sort=False):
-        same = _of(result.runs, dict(zip(_SETTING, setting, strict=True)))
+        same = rows_of(result.runs, dict(zip(_SETTING, setting, strict=True)))
         shared = dict(zip(_SETTING, setting, strict=True))
         shared |= {"input": group["input"].iloc[0], "pretrained": same["pretrained"].iloc[0]}
         shared |= {name: same[name].astype(float).mean() for name in _MEANS}
@@ -103,8 +103,15 @@ def accuracy(result: StudyResult, dataset: Dataset, *, n_boot: int) -> pd.DataFr
     return _in_order(frame)
 
 
-def _of(frame: pd.DataFrame, setting: dict) -> pd.DataFrame:
+def rows_of(frame: pd.DataFrame, setting: dict) -> pd.DataFrame:
+    """Return the rows of one setting: column → value."""
     return frame[(frame[list(setting)] == list(setting.values())).all(axis=1)]
+
+
+def protocols_of(*parts: pd.DataFrame) -> list[str]:
+    """Return the protocols that some of the tables have, from the leakiest to the strictest."""
+    found = set().union(*(part["protocol"] for part in parts))
+    return [protocol for protocol in splits.PROTOCOLS if protocol in found]
 
 
 def _seeds(rows: pd.DataFrame) -> dict:
@@ -118,13 +125,12 @@ def _seeds(rows: pd.DataFrame) -> dict:
 
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
-    """Sort by length, protocol, system and stage; systems stay in the order they came in."""
-    systems = list(dict.fromkeys(frame["model"]))
+    """Sort by length, protocol, system and stage."""
     order = pd.DataFrame(
         {
             "length": -frame["segment_s"],
             "protocol": frame["protocol"].map(splits.PROTOCOLS.index),
-            "model": frame["model"].map(systems.index),
+            "model": frame["model"].map(_ranks(frame["model"])),
             "stage": frame["stage"].map(list(STAGE_TITLES).index),
             "unit": frame["unit"],
         }
@@ -139,7 +145,14 @@ def as_the_field_scores(accuracy_table: pd.DataFrame, *, models: list[str]) -> p
         & (accuracy_table["stage"] == "final")
         & (accuracy_table["unit"] == accuracy_table["protocol"].map(_unit))
     ]
-    return rows.reset_index(drop=True)
+    return rows.sort_values("model", key=lambda names: names.map(_ranks(names)), kind="stable")
+
+
+def _ranks(models: pd.Series) -> dict[str, int]:
+    """Return each system's place: the order of `SYSTEMS`, averages after them as they came."""
+    came = list(dict.fromkeys(models))
+    known = [name for name in SYSTEMS if name in came]
+    return {name: rank for rank, name in enumerate(dict.fromkeys([*known, *came]))}
 
 
 def reasons(accuracy_table: pd.DataFrame) -> pd.DataFrame:
@@ -187,7 +200,8 @@ def systems(accuracy_table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = accuracy_table[accuracy_table["stage"].isin(["final", "refit"])]
     table = []
-    for _, of_model in rows.groupby("model", sort=False):
+    for model in _ranks(rows["model"]):
+        of_model = rows[rows["model"] == model]
         reasons_there = of_model[of_model["reason"].notna()].drop_duplicates("protocol")
         for stage in ("final", "refit"):
             done = of_model[(of_model["stage"] == stage) & of_model["accuracy"].notna()]
@@ -238,9 +252,7 @@ def _unit(protocol: str) -> str:
     return "segment" if protocol == "segment_random" else "track"
 
 
-def _cell(
-    done: pd.DataFrame, why_not: pd.DataFrame, protocol: str, segment_s: float
-) -> str:
+def _cell(done: pd.DataFrame, why_not: pd.DataFrame, protocol: str, segment_s: float) -> str:
     scored = done[(done["protocol"] == protocol) & (done["unit"] == _unit(protocol))]
     if len(scored):
         at_length = scored[scored["segment_s"] == segment_s]
@@ -250,7 +262,7 @@ def _cell(
     reason = why_not.loc[why_not["protocol"] == protocol, "reason"]
     if len(reason):
         return f"not possible: {short_reason(reason.iloc[0])}"
-    only = ", ".join(dict.fromkeys(done["protocol"]))
+    only = ", ".join(protocols_of(done))
     return f"not run: only {only}" if only else "not run"
 
 
@@ -270,158 +282,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def with_averages(
-    result: StudyResult, groups: list[list[str]] | None = None, *, over_seeds: list[str] = ()
-) -> StudyResult:
-    """Add averaged predictions to a study: several systems, or all seeds of one system.
-
-    Parameters
-    ----------
-    result : StudyResult
-        Stored predictions and runs.
-    groups : list of list of str
-        Systems whose probabilities are averaged ("late fusion"): item by item, of the
-        same protocol, fold and seed. Systems that cut tracks into different lengths are
-        averaged track by track.
-    over_seeds : list of str
-        Systems whose seeds are averaged. Only where all seeds were trained on the same
-        tracks, that is under published splits: elsewhere one seed's training part holds
-        the test tracks of another.
-
-    Returns
-    -------
-    StudyResult
-        The same study with further rows of stage ``final``. Parameters, megabytes and
-        seconds of the parts are added up. Protocols where the parts did not predict the
-        same items are noted with their reason.
-    """
-    rows, runs, impossible = [result.predictions], [result.runs], [result.impossible]
-    for names in groups or []:
-        name = _JOINED.join(names)
-        parts = [_final(result, model) for model in names]
-        for protocol in _protocols(*parts):
-            under = [part[part["protocol"] == protocol] for part in parts]
-            mean, reason = _mean_of_systems(under, names)
-            if reason:
-                impossible.append(_note(under, name, protocol, reason))
-            else:
-                rows.append(_named(mean, name))
-                runs.append(_runs_of(result, rows[-1], names))
-        impossible.append(_never_possible(result, names, name))
-    for model in over_seeds:
-        part = _final(result, model)
-        for protocol in _protocols(part):
-            under = part[part["protocol"] == protocol]
-            mean = _mean_of_seeds(under)
-            if mean is not None:
-                rows.append(_named(mean, model + _OVER_SEEDS))
-                runs.append(_runs_of(result, rows[-1], [model] * under["seed"].nunique()))
-    return replace(
-        result,
-        predictions=pd.concat(rows, ignore_index=True),
-        runs=pd.concat(runs, ignore_index=True),
-        impossible=pd.concat([part for part in impossible if len(part)], ignore_index=True)
-        if any(map(len, impossible))
-        else result.impossible,
-    )
-
-
-def _final(result: StudyResult, model: str) -> pd.DataFrame:
-    return _of(result.predictions, {"model": model, "stage": "final"})
-
-
-def _protocols(*parts: pd.DataFrame) -> list[str]:
-    found = set().union(*(part["protocol"] for part in parts))
-    return [protocol for protocol in splits.PROTOCOLS if protocol in found]
-
-
-def _mean_of_systems(
-    parts: list[pd.DataFrame], names: list[str]
-) -> tuple[pd.DataFrame | None, str | None]:
-    for part, name in zip(parts, names, strict=True):
-        if part.empty:
-            return None, f"{title(name)} has no predictions to average here"
-    seeds = set.intersection(*(set(part["seed"]) for part in parts))
-    parts = [part[part["seed"].isin(seeds)] for part in parts]
-    keys = ["seed", "fold", "track_id", "segment_start_s"]
-    if len({s for part in parts for s in part["segment_s"]}) > 1:
-        longest = max(part["segment_s"].max() for part in parts)
-        parts = [tables.to_tracks(part).assign(segment_s=longest) for part in parts]
-    parts = [part.sort_values(keys, ignore_index=True) for part in parts]
-    if not all(part[keys].equals(parts[0][keys]) for part in parts):
-        return None, "the systems did not predict the same items"
-    columns = evaluation.probability_columns(parts[0])
-    mean = np.mean([part[columns].to_numpy(dtype=np.float64) for part in parts], axis=0)
-    first = parts[0].copy()
-    first[columns] = mean.astype(np.float32)
-    for name in ("input", "source"):
-        first[name] = _JOINED.join(dict.fromkeys(part[name].iloc[0] for part in parts))
-    return first, None
-
-
-def _mean_of_seeds(rows: pd.DataFrame) -> pd.DataFrame | None:
-    keys = ["fold", "track_id", "segment_start_s"]
-    parts = [part.sort_values(keys, ignore_index=True) for _, part in rows.groupby("seed")]
-    same = all(part[keys].equals(parts[0][keys]) for part in parts)
-    if len(parts) < 2 or not same:
-        return None
-    columns = evaluation.probability_columns(rows)
-    mean = np.mean([part[columns].to_numpy(dtype=np.float64) for part in parts], axis=0)
-    first = parts[0].copy()
-    first[columns] = mean.astype(np.float32)
-    return first
-
-
-def _named(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    units = rows["protocol"] + rows["fold"].map(" {}".format) + rows["seed"].map(" {}".format)
-    run_ids = {unit: text_digest(name, unit)[:16] for unit in units.unique()}
-    return rows.assign(model=name, run_id=units.map(run_ids))
-
-
-def _runs_of(result: StudyResult, rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Return one record a unit of averaged rows; what its parts cost is added up."""
-    keep = ["run_id", "model", "input", "source", "segment_s", "protocol", "fold", "seed", "stage"]
-    runs = rows[[*keep, "n_train"]].drop_duplicates("run_id").reset_index(drop=True)
-    setting = {"protocol": rows["protocol"].iloc[0], "stage": "final"}
-    parts = [_of(result.runs, setting | {"model": name}) for name in names]
-    for name in ("n_parameters", "weights_mb", "fit_s"):
-        runs[name] = sum(part[name].astype(float).mean() for part in parts)
-    runs["n_train_tracks"] = parts[0]["n_train_tracks"].mean()
-    runs["pretrained"] = _JOINED.join(
-        sorted({value for part in parts for value in part["pretrained"] if value != "none"})
-    )
-    runs["pretrained"] = runs["pretrained"].replace("", "none")
-    for name in ("train_accuracy", "validation_accuracy", "epochs", "best_epoch"):
-        runs[name] = np.nan
-    for name in ("history", "heard"):
-        runs[name] = [[] for _ in range(len(runs))]
-    return runs
-
-
-def _note(parts: list[pd.DataFrame], name: str, protocol: str, reason: str) -> pd.DataFrame:
-    present = pd.concat(parts)
-    note = {
-        "segment_s": present["segment_s"].max(),
-        "source": present["source"].iloc[0],
-        "protocol": protocol,
-        "stage": "final",
-        "n_tracks": present["track_id"].nunique(),
-        "reason": reason,
-        "model": name,
-    }
-    return pd.DataFrame([note])
-
-
-def _never_possible(result: StudyResult, names: list[str], name: str) -> pd.DataFrame:
-    """Return, under the average's name, the protocols where none of its parts can be had."""
-    if not len(result.impossible):
-        return result.impossible
-    done = set(result.predictions.loc[result.predictions["model"].isin(names), "protocol"])
-    notes = result.impossible[result.impossible["model"].isin(names)]
-    notes = notes[~notes["protocol"].isin(done)]
-    return notes.drop_duplicates("protocol").assign(model=name)
-
-
 def learning_curves(result: StudyResult) -> pd.DataFrame:
     """Return training and validation accuracy of every epoch.
 
@@ -439,13 +299,14 @@ def learning_curves(result: StudyResult) -> pd.DataFrame:
         {name: run[name] for name in ("model", "segment_s", "protocol")}
         | {"title": title(run["model"]), "kept_epoch": run["best_epoch"]}
         | {name: epoch[name] for name in ("epoch", *_CURVES)}
-        for _, run in _of(result.runs, {"stage": "final"}).iterrows()
+        for _, run in rows_of(result.runs, {"stage": "final"}).iterrows()
         for epoch in _listed(run["history"])
     ]
     if not rows:
         return pd.DataFrame(columns=[*keys, *_CURVES, "n_runs", "kept_epoch"])
     frame = pd.DataFrame(rows)
     frame[list(_CURVES)] = frame[list(_CURVES)].astype(float)
+    frame = frame.sort_values("model", key=lambda names: names.map(_ranks(names)), kind="stable")
     groups = frame.groupby(keys, sort=False)
     wanted = {
         f"{name}{ending}": (name, how)
@@ -494,7 +355,8 @@ def _why_underfitted(runs: pd.DataFrame) -> str:
     trained = np.mean([history[-1]["epoch"] for history in histories])
     losses = [h["valid_loss"] for history in histories for h in history]
     regularised = _regularisation(runs)
-    start = f"Budget of {budget:.0f} epochs" + (f", regularised ({regularised})" * bool(regularised))
+    start = f"Budget of {budget:.0f} epoch" + ("" if budget == 1 else "s")
+    start += f", regularised ({regularised})" if regularised else ""
     if np.isfinite(np.array(losses, dtype=float)).all():
         text = f"{start}: validation loss was lowest at epoch {kept:.0f} of {trained:.0f} trained"
         if kept >= FITTED * budget:
@@ -565,7 +427,7 @@ def compared(
     table = []
     for model, against in pairs:
         both = [rows[rows["model"] == name] for name in (model, against)]
-        for protocol in protocols or _protocols(*both):
+        for protocol in protocols or protocols_of(*both):
             found = [part[part["protocol"] == protocol] for part in both]
             row = _compared(found, n_boot)
             if row:
@@ -614,8 +476,8 @@ def fusion(
     -------
     pd.DataFrame
         As `compared`, with ``better_branch`` (whether this branch has the best validation
-        accuracy, mean over all runs that have one), ``claim``, and ``verdict``: whether the interval of
-        the difference lies ``above``, ``below`` or ``around`` the claim.
+        accuracy, mean over all runs that have one), ``claim``, and ``verdict``: whether the
+        interval of the difference lies ``above``, ``below`` or ``around`` the claim.
     """
     table = compared(result, [[joined, branch] for branch in branches], n_boot=n_boot)
     runs = result.runs[(result.runs["stage"] == "final") & result.runs["model"].isin(branches)]
@@ -697,7 +559,9 @@ def convergence(result: StudyResult, models: list[str], *, share: float = 0.9) -
     groups = frame.groupby(keys, sort=False)
     table = groups[measures].mean().assign(n_runs=groups.size()).reset_index()
     order = table["protocol"].map(splits.PROTOCOLS.index)
-    return table.assign(o=order).sort_values("o", kind="stable", ignore_index=True).drop(columns="o")
+    return (
+        table.assign(o=order).sort_values("o", kind="stable", ignore_index=True).drop(columns="o")
+    )
 
 
 def by_length(accuracy_table: pd.DataFrame, *, models: list[str], unit: str) -> pd.DataFrame:

@@ -23,13 +23,17 @@ def _row(accuracy: pd.DataFrame, **setting) -> pd.Series | None:
     return rows.loc[rows["validation_accuracy"].astype(float).fillna(-1).idxmax()]
 
 
+def _count(n: float, what: str) -> str:
+    return f"{n:.0f} {what}" + ("" if round(n) == 1 else "s")
+
+
 def _listing(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def training_time(hours: float, n_runs: int) -> str:
     """Return how many training runs are stored and how long they took."""
-    return f"{n_runs} training runs are stored; together they took {duration(3600 * hours)}."
+    return f"Stored: {_count(n_runs, 'training run')}; together they took {duration(3600 * hours)}."
 
 
 def curves_alt(curves: pd.DataFrame) -> str:
@@ -53,7 +57,7 @@ def underfitting(table: pd.DataFrame) -> str:
         return f"Every setting reached a training accuracy of {FITTED:.1f}."
     worst = table.sort_values("train_accuracy").iloc[0]
     return (
-        f"{len(table)} settings stay under a training accuracy of {FITTED:.1f}; the lowest is "
+        f"{_count(len(table), 'setting')} below a training accuracy of {FITTED:.1f}; the lowest is "
         f"{worst['title']} under `{worst['protocol']}` ({worst['train_accuracy']:.2f}). The "
         "table says why."
     )
@@ -190,7 +194,9 @@ def convergence_line(table: pd.DataFrame, *, share: float = 0.9) -> str:
         f"{row.seconds_an_epoch:.1f} s: {duration(row.seconds_to_share)}"
         for row in rows.itertuples()
     ]
-    return f"Under `{protocol}`, mean over {rows['n_runs'].max()} runs: {'; '.join(parts)}."
+    return (
+        f"Under `{protocol}`, mean over {_count(rows['n_runs'].max(), 'run')}: {'; '.join(parts)}."
+    )
 
 
 def validation_part_line(accuracy: pd.DataFrame, *, protocol: str) -> str:
@@ -204,7 +210,7 @@ def validation_part_line(accuracy: pd.DataFrame, *, protocol: str) -> str:
             if len(gains):
                 parts.append(
                     f"{STAGE_TITLES[stage]}: {gains.mean():+.3f} on average "
-                    f"({gains.min():+.3f} to {gains.max():+.3f}, {len(gains)} systems)"
+                    f"({gains.min():+.3f} to {gains.max():+.3f}, {_count(len(gains), 'system')})"
                 )
     if not parts:
         return "No system was trained both with and without a validation part."
@@ -224,15 +230,13 @@ def budget_line(table: pd.DataFrame) -> str:
     best = table.loc[table["valid_accuracy"].idxmax()]
     worst = table["valid_accuracy"].min()
     return (
-        f"Of {len(table)} settings, {best['epochs']:.0f} epochs with learning rate "
-        f"{best['learning_rate']:g} and batches of {best['batch_size']:.0f} have the best "
+        f"Of {_count(len(table), 'setting')}, {_count(best['epochs'], 'epoch')} with learning rate "
+        f"{best['learning_rate']:g} and batches of {best['batch_size']:.0f} give the best "
         f"validation accuracy ({best['valid_accuracy']:.2f}; the worst has {worst:.2f})."
     )
 
 
-def sequence_answer(
-    accuracy: pd.DataFrame, *, systems: list[str], protocol: str, best: str
-) -> str:
+def sequence_answer(accuracy: pd.DataFrame, *, systems: list[str], protocol: str, best: str) -> str:
     """Return the answer of the notebook on sequence models.
 
     Parameters
@@ -252,7 +256,7 @@ def sequence_answer(
         text = (
             f"One network, trained from scratch ({ours['title']}), reaches **{interval(ours)}** on "
             f"the {ours['n_tracks']:.0f} tracks of the `{protocol}` test, mean over "
-            f"{ours['n_seeds']:.0f} seeds ({ours['by_seed']})."
+            f"{_count(ours['n_seeds'], 'seed')} ({ours['by_seed']})."
         )
         refit = _row(accuracy, model=best, protocol=protocol, unit="track", stage="refit")
         if refit is not None:
@@ -262,7 +266,8 @@ def sequence_answer(
     averaged = averaged[(averaged["unit"] == "track") & averaged["accuracy"].notna()]
     if len(averaged):
         row = averaged.loc[averaged["model"].str.count(r" \+ ").idxmax()]
-        text += f" Averaging the predictions of {row['model'].count(' + ') + 1} networks gives {interval(row)}."
+        n_averaged = row["model"].count(" + ") + 1
+        text += f" Averaging the predictions of {n_averaged} networks gives {interval(row)}."
     leaky = _top(
         accuracy[accuracy["model"].isin(systems)], protocol="segment_random", unit="segment"
     )
@@ -303,9 +308,9 @@ def occlusion_line(heard: list[dict], *, band_hz) -> str:
     at = (moment + 0.5) * heard[sharpest]["seconds"] / maps[sharpest].shape[1]
     right = sum(track["predicted"] == track["genre"] for track in heard)
     return (
-        f"These are the {len(heard)} validation tracks that the network is surest of; it recognises "
-        f"{right}. On average over them, hiding a patch "
-        f"between {low:,.0f} and {high:,.0f} Hz costs most ({by_band.max():.3f} of the true genre's "
+        f"These are the {len(heard)} validation tracks that the network is surest of; it "
+        f"recognises {right}. On average over them, hiding a patch between {low:,.0f} and "
+        f"{high:,.0f} Hz costs most ({by_band.max():.3f} of the true genre's "
         f"probability). The single patch that matters most is of {heard[sharpest]['genre']}, at "
         f"{at:.0f} s between {lower:,.0f} and {upper:,.0f} Hz ({maps[sharpest].max():.2f})."
     )
@@ -378,19 +383,20 @@ def distances_alt(table: pd.DataFrame) -> str:
 def distance_line(table: pd.DataFrame) -> str:
     """Return what the distances between segments say about the curve."""
     rows = table[(table["distance"] == "euclidean") & (table["relation"] == "same track")]
-    rows = rows[rows["n_pairs"] > 0].sort_values("segment_s").rename(columns={"median": "typical"})
+    rows = rows[rows["n_pairs"] > 0].sort_values("segment_s").set_index("segment_s")
     if rows.empty:
         return "No track has two segments here, so there is nothing to compare."
     others = table[(table["distance"] == "euclidean") & (table["relation"] == "other genre")]
-    others = others.set_index("segment_s")["median"]
-    parts = [
-        f"at {row.segment_s:g} s the nearest of all other segments is of the same track in "
-        f"{100 * row.nearest_share:.0f} of 100 cases, and two segments of a track are "
-        f"{row.typical / others[row.segment_s]:.2f} times as far apart as those of two genres"
-        for row in (rows.iloc[0], rows.iloc[-1])[: len(rows)]
-    ]
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    ratio = rows["median"] / others.set_index("segment_s")["median"]
+    ends = list(dict.fromkeys((rows.index[0], rows.index[-1])))
+    apart = _listing([f"{ratio[s]:.2f} times at {s:g} s" for s in ends])
+    of_two = _listing([f"{100 * rows.loc[s, 'nearest_share']:.0f} at {s:g} s" for s in ends])
+    of_all = _listing([f"{100 * rows.loc[s, 'nearest_share_all']:.0f} at {s:g} s" for s in ends])
+    return (
+        f"Two segments of a track are {apart} as far apart as segments of two genres. With two "
+        f"segments a track, the nearest of all others is of the same track in {of_two} of 100 "
+        f"cases; with all segments there, in {of_all}."
+    )
 
 
 def raw_line(table: pd.DataFrame, *, raw: str, processed: str) -> str:

@@ -45,8 +45,20 @@ epochs = None
 n_boot = 2000
 
 # %%
-from genre_utils import datasets, deep, evaluation, explain, inputs, plots, plots_deep, tables
-from genre_utils import tables_deep, words, words_deep
+from genre_utils import (
+    averaging,
+    datasets,
+    deep,
+    evaluation,
+    explain,
+    inputs,
+    plots,
+    plots_deep,
+    tables,
+    tables_deep,
+    words,
+    words_deep,
+)
 from genre_utils.results import Report, prose
 
 data = datasets.load(dataset)
@@ -124,7 +136,7 @@ prose(words_deep.training_time(tables_deep.training_hours(result), len(result.ru
 # nothing is trained anew. These rows are added to the trained ones.
 
 # %%
-result = tables_deep.with_averages(result, [branches], over_seeds=[joined])
+result = averaging.with_averages(result, [branches], over_seeds=[joined])
 protocol = tables_deep.strictest(result, systems)
 accuracy = report.table(tables_deep.accuracy(result, data, n_boot=n_boot), "accuracy")
 curves = report.table(tables_deep.learning_curves(result), "curves")

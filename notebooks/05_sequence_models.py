@@ -62,8 +62,19 @@ budget_batch_sizes = [16, 32, 8]
 n_boot = 2000
 
 # %%
-from genre_utils import datasets, deep, evaluation, inputs, plots, plots_deep, tables
-from genre_utils import tables_deep, words, words_deep
+from genre_utils import (
+    averaging,
+    datasets,
+    deep,
+    evaluation,
+    inputs,
+    plots,
+    plots_deep,
+    tables,
+    tables_deep,
+    words,
+    words_deep,
+)
 from genre_utils.results import Report, prose
 
 data = datasets.load(dataset)
@@ -128,7 +139,7 @@ report.keep_predictions()
 prose(words_deep.training_time(tables_deep.training_hours(result), len(result.runs)))
 
 # %%
-result = tables_deep.with_averages(result, ensembles, over_seeds=[best_single])
+result = averaging.with_averages(result, ensembles, over_seeds=[best_single])
 protocol = tables_deep.strictest(result, systems)
 accuracy = report.table(tables_deep.accuracy(result, data, n_boot=n_boot), "accuracy")
 curves = report.table(tables_deep.learning_curves(result), "curves")
@@ -215,9 +226,7 @@ prose(words_deep.validation_part_line(accuracy, protocol=protocol))
 # that has them all.
 
 # %%
-compared = tables_deep.compared(
-    result, [[name, best_single] for name in ablations], n_boot=n_boot
-)
+compared = tables_deep.compared(result, [[name, best_single] for name in ablations], n_boot=n_boot)
 report.figure(
     plots_deep.differences(compared, title="Less augmentation, against all of it"),
     "ablations",
@@ -300,6 +309,4 @@ prose(words_deep.occlusion_line(heard, band_hz=band_hz))
 # ## Answer
 
 # %%
-prose(
-    words_deep.sequence_answer(accuracy, systems=systems, protocol=protocol, best=best_single)
-)
+prose(words_deep.sequence_answer(accuracy, systems=systems, protocol=protocol, best=best_single))

@@ -38,8 +38,7 @@ distance_tracks = 1000
 n_boot = 2000
 
 # %%
-from genre_utils import datasets, deep, plots_deep, segment_distance
-from genre_utils import tables_deep, words_deep
+from genre_utils import datasets, deep, plots_deep, segment_distance, tables_deep, words_deep
 from genre_utils.results import Report, prose
 
 data = datasets.load(dataset)
@@ -97,9 +96,7 @@ curves = report.table(tables_deep.learning_curves(result), "curves")
 
 # %%
 report.figure(
-    plots_deep.segment_length(
-        accuracy, models=systems, protocols=[leaky, honest], chance=chance
-    ),
+    plots_deep.segment_length(accuracy, models=systems, protocols=[leaky, honest], chance=chance),
     "length",
     alt=words_deep.length_alt(accuracy, models=systems, protocols=[leaky, honest]),
 )
@@ -124,7 +121,9 @@ tables_deep.reasons(accuracy)
 #
 # Of each track we take two segments and measure how far they are from each other and from all
 # others, on the same numbers that the classical model reads. If the nearest segment is one of
-# the same track, a nearest neighbour needs no idea of genre.
+# the same track, a nearest neighbour needs no idea of genre. Two things work against each other:
+# the longer two segments are, the more they resemble each other; the shorter they are, the more
+# of them each track has. The middle panel holds their number fixed, the right one does not.
 
 # %%
 distances = segment_distance.study(
@@ -149,9 +148,7 @@ prose(words_deep.distance_line(distances))
 # Recall under the strictest protocol, all segments of a track voting together.
 
 # %%
-genres = report.table(
-    tables_deep.by_genre(result, model=systems[0], protocol=honest), "genres"
-)
+genres = report.table(tables_deep.by_genre(result, model=systems[0], protocol=honest), "genres")
 report.figure(
     plots_deep.genre_by_length(genres, title=f"Recall by genre, {honest}"),
     "genres",
@@ -199,9 +196,7 @@ underfitted[["title", "segment_s", "protocol", "train_accuracy", "why"]].round(2
 # processed input does. All rows rest on the tracks with audio.
 
 # %%
-compared = tables_deep.compared(
-    result, audio_pairs, n_boot=n_boot, segment_s=audio_lengths[0]
-)
+compared = tables_deep.compared(result, audio_pairs, n_boot=n_boot, segment_s=audio_lengths[0])
 report.figure(
     plots_deep.differences(compared, title="Loudness and raw samples, against MFCCs alone"),
     "audio",
@@ -222,8 +217,4 @@ board.drop(columns=["training"])
 # ## Answer
 
 # %%
-prose(
-    words_deep.length_answer(
-        accuracy, distances, network=systems[0], leaky=leaky, honest=honest
-    )
-)
+prose(words_deep.length_answer(accuracy, distances, network=systems[0], leaky=leaky, honest=honest))

@@ -87,7 +87,9 @@ def heard(seed: int = 0) -> list[dict]:
             "genre": genre,
             "predicted": genre if i % 3 else GENRES[-1 - i],
             "seconds": 30.0,
-            "drop": (rng.normal(0, 0.03, (8, 12)) + 0.1 * (np.arange(8) == i % 4)[:, None]).tolist(),
+            "drop": (
+                rng.normal(0, 0.03, (8, 12)) + 0.1 * (np.arange(8) == i % 4)[:, None]
+            ).tolist(),
         }
         for i, genre in enumerate(GENRES)
     ]
@@ -166,7 +168,7 @@ def _folds(tracks: pd.DataFrame, protocol: str, seed: int) -> list[pd.DataFrame]
     if protocol == "fault_filtered":
         return [tracks.iloc[::2]]
     if protocol == "artist_grouped":
-        return [tracks.iloc[:: 2], tracks.iloc[1::2]]
+        return [tracks.iloc[::2], tracks.iloc[1::2]]
     shuffled = tracks.sample(frac=1, random_state=seed)
     return [shuffled.iloc[::2].sort_index(), shuffled.iloc[1::2].sort_index()]
 

@@ -44,6 +44,13 @@ def test_distances_equal_those_computed_pair_by_pair():
     assert row["n_pairs"] == len(within)
     assert row["median"] == pytest.approx(np.median(within), rel=1e-5)
     assert row["nearest_share"] == pytest.approx(np.mean(nearest))
+    assert row["nearest_share_all"] == pytest.approx(np.mean(nearest))
+
+
+def test_more_segments_of_a_track_make_it_more_often_the_nearest():
+    items, X = segments(own=0.7, noise=0.6)
+    row = measured(items, X).loc[("euclidean", "same track")]
+    assert row["nearest_share_all"] > row["nearest_share"] + 0.05
 
 
 def test_every_pair_counts_once_and_every_segment_has_one_nearest():
@@ -52,7 +59,8 @@ def test_every_pair_counts_once_and_every_segment_has_one_nearest():
     n = GENRES * TRACKS_EACH * 2
     assert (table["n_segments"] == n).all() and (table["n_tracks"] == n // 2).all()
     assert table.groupby("distance")["n_pairs"].sum().eq(n * (n - 1) // 2).all()
-    assert np.allclose(table.groupby("distance")["nearest_share"].sum(), 1)
+    for share in ("nearest_share", "nearest_share_all"):
+        assert np.allclose(table.groupby("distance")[share].sum(), 1)
     assert (table["low_quartile"] <= table["median"]).all()
     assert (table["median"] <= table["high_quartile"]).all()
 

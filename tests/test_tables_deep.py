@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genre_utils import evaluation, splits, tables, tables_deep, words_deep
+from genre_utils import averaging, evaluation, splits, tables, tables_deep, words_deep
 from genre_utils.project import ProjectError
 
 SYSTEMS = {"resnet18_mel": 0.3, "lstm_mfcc": -0.2, "fusion": 0.8}
@@ -137,7 +137,7 @@ def test_times_are_told_in_a_unit_that_suits_them():
 
 
 def test_averaged_systems_are_the_mean_of_their_probabilities(study):
-    both = tables_deep.with_averages(study, [BRANCHES])
+    both = averaging.with_averages(study, [BRANCHES])
     name = " + ".join(BRANCHES)
     added = both.predictions[both.predictions["model"] == name]
     first = added.sort_values(["protocol", "seed", "fold", "track_id"]).iloc[17]
@@ -163,7 +163,7 @@ def test_systems_of_different_lengths_are_averaged_track_by_track():
         runs=pd.concat([short.runs, whole.runs], ignore_index=True),
         impossible=whole.impossible,
     )
-    both = tables_deep.with_averages(study, [["cnn", "resnet_small"]])
+    both = averaging.with_averages(study, [["cnn", "resnet_small"]])
     added = both.predictions[both.predictions["model"] == "cnn + resnet_small"]
     assert set(added["segment_s"]) == {30.0}
     assert len(added[added["protocol"] == "fault_filtered"]) == 40
@@ -172,7 +172,7 @@ def test_systems_of_different_lengths_are_averaged_track_by_track():
 
 
 def test_seeds_are_averaged_only_where_all_were_trained_on_the_same_tracks(study, dataset):
-    both = tables_deep.with_averages(study, over_seeds=["fusion"])
+    both = averaging.with_averages(study, over_seeds=["fusion"])
     added = both.predictions[both.predictions["model"] == "fusion (mean over seeds)"]
     assert set(added["protocol"]) == {"artist_grouped", "fault_filtered"}
     accuracy = tables_deep.accuracy(both, dataset, n_boot=20)
@@ -204,7 +204,7 @@ def test_a_setting_that_does_not_fit_its_training_part_says_why(study):
     assert "Budget of 12 epochs, regularised (random crops" in table["why"].iloc[0]
     assert "validation loss was lowest at epoch 9 of 12 trained" in table["why"].iloc[0]
     assert "in the last fifth of these" in table["why"].iloc[1]
-    assert words_deep.underfitting(table).startswith("2 settings stay under")
+    assert words_deep.underfitting(table).startswith("2 settings below")
 
 
 def test_fusion_is_compared_with_each_branch_and_with_the_claim(study):
@@ -300,7 +300,7 @@ def test_answers_hold_the_numbers_of_the_tables(accuracy, study, dataset):
     text = words_deep.against_published(accuracy, model="resnet18_mel")
     assert text.endswith("Published: 0.84, random 90/10.")
     assert words_deep.against_published(accuracy, model="cnn").endswith("on this data.")
-    both = tables_deep.with_averages(study, [BRANCHES, [*BRANCHES, "fusion"]])
+    both = averaging.with_averages(study, [BRANCHES, [*BRANCHES, "fusion"]])
     averaged = tables_deep.accuracy(both, dataset, n_boot=20)
     answer = words_deep.sequence_answer(
         averaged, systems=list(SYSTEMS), protocol="fault_filtered", best="fusion"
@@ -325,7 +325,7 @@ def test_the_length_answer_speaks_of_both_protocols_and_the_chosen_length(length
         {
             "segment_s": [3.0, 3.0], "distance": "euclidean", "n_pairs": 10,
             "relation": ["same track", "other genre"], "median": [0.5, 1.0],
-            "nearest_share": [0.8, 0.2],
+            "nearest_share": [0.8, 0.2], "nearest_share_all": [0.9, 0.1],
         }
     )  # fmt: skip
     answer = words_deep.length_answer(
@@ -333,7 +333,7 @@ def test_the_length_answer_speaks_of_both_protocols_and_the_chosen_length(length
     )
     for part in ("`segment_random`, per segment", "`fault_filtered`, per track", "would choose"):
         assert part in answer
-    assert "in 80 of 100 cases" in answer and "0.50 times" in answer
+    assert "in 80 at 3 s of 100 cases" in answer and "0.50 times" in answer
     alt = words_deep.length_alt(accuracy, models=["cnn9"], protocols=["segment_random"])
     assert "at 3 s" in alt and "at 10 s" in alt
 
