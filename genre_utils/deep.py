@@ -47,7 +47,8 @@ class Group:
     protocols : list of str
         Names in `splits.PROTOCOLS`.
     seeds : list of int
-        Seeds of the fault-filtered runs; the other protocols take the first.
+        Seeds of the fault-filtered runs; the other protocols, and systems that take long,
+        take the first.
     n_folds : int
         Folds that the random protocols part the data into.
     folds_run : int
@@ -154,7 +155,8 @@ class _Plan:
             return
         if protocol in ("segment_random", "track_random"):
             parted = parted[: group.folds_run]
-        seeds = group.seeds if protocol == "fault_filtered" else group.seeds[:1]
+        many = protocol == "fault_filtered" and not system.only
+        seeds = group.seeds if many else group.seeds[:1]
         for split in parted:
             for seed in seeds:
                 self._add_unit(group, system, found, segment_s, split, seed)

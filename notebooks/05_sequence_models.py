@@ -38,6 +38,7 @@ systems = [
 ablations = [
     "resnet_small_plain",
     "resnet_small_crops",
+    "resnet_small_equaliser",
     "resnet_small_specaugment",
     "resnet_small_mixup",
 ]
@@ -45,7 +46,7 @@ protocols = ["segment_random", "track_random", "artist_grouped", "fault_filtered
 ablation_protocols = ["fault_filtered"]
 ensembles = [
     ["cnn", "cnn_lstm", "cnn_gru"],
-    ["cnn", "cnn_lstm", "cnn_gru", "attention", "transformer", "resnet_small"],
+    ["cnn", "cnn_lstm", "cnn_gru", "resnet_small"],
 ]
 recurrent = ["cnn_lstm", "cnn_gru"]
 best_single = "resnet_small"
@@ -53,12 +54,13 @@ without_validation = ["cnn", "cnn_lstm", "cnn_gru", "resnet_small"]
 refitted = ["resnet_small"]
 cross_validated = ["vgg"]
 seeds = [0, 1, 2]
+single_seed = [0]
 n_folds = 5
 epochs = None
 budget_system = "resnet18_colour_small"
-budget_epochs = [12, 6, 24]
-budget_learning_rates = [1e-3, 1e-4, 3e-3]
-budget_batch_sizes = [16, 32, 8]
+budget_epochs = [8, 4, 16]
+budget_learning_rates = [1e-3, 1e-4]
+budget_batch_sizes = [16, 64]
 n_boot = 2000
 
 # %%
@@ -128,9 +130,9 @@ result = deep.run_networks(
     [
         deep.Group(systems, protocols, seeds, **again),
         deep.Group(cross_validated, ["track_random"], seeds, folds_run=n_folds, **again),
-        deep.Group(ablations, ablation_protocols, seeds, **again),
-        deep.Group(without_validation, ablation_protocols, seeds, stage="last", **again),
-        deep.Group(refitted, ablation_protocols, seeds, stage="refit", **again),
+        deep.Group(ablations, ablation_protocols, single_seed, **again),
+        deep.Group(without_validation, ablation_protocols, single_seed, stage="last", **again),
+        deep.Group(refitted, ablation_protocols, single_seed, stage="refit", **again),
     ],
     study=report.notebook,
     outputs=report.outputs,

@@ -30,6 +30,8 @@ audio_systems = ["cnn9_pydub", "cnn9_rms", "cnn_raw"]
 audio_lengths = [3.0]
 audio_pairs = [["cnn9_rms", "cnn9_pydub"], ["cnn_raw", "cnn9_pydub"]]
 protocols = ["segment_random", "track_random", "artist_grouped", "fault_filtered"]
+curve_protocols = ["segment_random", "fault_filtered"]
+protocol_length = [3.0]
 leaky = "segment_random"
 seeds = [0]
 n_folds = 5
@@ -70,15 +72,13 @@ report.header()
 report.table(tables_deep.described(systems + audio_systems), "described")
 
 # %%
+again = {"seeds": seeds, "n_folds": n_folds, "epochs": epochs}
 result = deep.run_networks(
     data,
     [
-        deep.Group(
-            systems, protocols, seeds, n_folds, segment_lengths=segment_lengths, epochs=epochs
-        ),
-        deep.Group(
-            audio_systems, protocols, seeds, n_folds, segment_lengths=audio_lengths, epochs=epochs
-        ),
+        deep.Group(systems, curve_protocols, segment_lengths=segment_lengths, **again),
+        deep.Group(systems, protocols, segment_lengths=protocol_length, **again),
+        deep.Group(audio_systems, protocols, segment_lengths=audio_lengths, **again),
     ],
     study=report.notebook,
     outputs=report.outputs,
