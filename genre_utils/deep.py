@@ -30,6 +30,7 @@ STAGES = {
     "final": "the published validation part, where there is one, chooses the epoch",
     "last": "no validation part is used: the last epoch counts",
     "refit": "trained on the training and the validation part together: the last epoch counts",
+    "inner": "artist-grouped folds inside the fault-filtered training part; no test part is seen",
 }
 """How a network makes use of a validation part."""
 
@@ -72,7 +73,12 @@ class Group:
 
 
 def run_networks(
-    dataset: Dataset, groups: list[Group], *, study: str, outputs: Outputs
+    dataset: Dataset,
+    groups: list[Group],
+    *,
+    study: str,
+    outputs: Outputs,
+    elsewhere: Dataset | None = None,
 ) -> StudyResult:
     """Train groups of systems, or return what is stored of them.
 
@@ -86,6 +92,9 @@ def run_networks(
         Name under which predictions are stored.
     outputs : Outputs
         Where they are stored.
+    elsewhere : Dataset, optional
+        Other music that each ``final`` network of the fault-filtered split predicts, too:
+        rows of stage ``elsewhere``. Only networks that read spectrograms can.
 
     Returns
     -------
@@ -110,7 +119,7 @@ def run_networks(
     store = Store(study, outputs)
     if project.from_predictions() or not dataset.available:
         return store.load()
-    plan = _Plan(dataset, store)
+    plan = _Plan(dataset, store, elsewhere)
     for group in groups:
         plan.add(group)
     if not plan.tasks:
@@ -122,10 +131,10 @@ def run_networks(
 class _Plan:
     """The units of a study on networks, and what the data cannot answer."""
 
-    def __init__(self, dataset: Dataset, store: Store):
+    def __init__(self, dataset: Dataset, store: Store, elsewhere: Dataset | None):
         self.tasks: list[Task] = []
         self.impossible: list[dict] = []
-        self._dataset, self._store = dataset, store
+        self._dataset, self._store, self._elsewhere = dataset, store, elsewhere
         self._inputs: dict[tuple[str, float], Input | InputError] = {}
         self._weights: bool | None = None
 
@@ -149,6 +158,8 @@ class _Plan:
             parted = splits.make_splits(
                 found.items, protocol, n_folds=group.n_folds, seed=group.seeds[0]
             )
+            if group.stage == "inner":
+                parted = inner_splits(found.items, parted[0])
         except splits.SplitError as reason:
             n_tracks = found.items["track_id"].nunique()
             self._note(group, system, segment_s, protocol, found.source, n_tracks, reason)
@@ -165,6 +176,9 @@ class _Plan:
         recipe = replace(system.recipe, epochs=group.epochs or system.recipe.epochs, seed=seed)
         pretrained = system.pretrainable and self._can_pretrain()
         split = _staged(split, group.stage)
+        also = None
+        if self._elsewhere and (split.protocol, group.stage) == ("fault_filtered", "final"):
+            also = inputs.like(self._elsewhere, found)
         unit = Unit(
             model=system.name,
             input=found.name,
@@ -176,7 +190,8 @@ class _Plan:
             stage=group.stage,
             input_digest=found.digest,
             split_digest=experiments.split_digest(split),
-            recipe=system.digest(recipe=recipe, pretrained=pretrained),
+            recipe=system.digest(recipe=recipe, pretrained=pretrained)
+            + (f"+{also.digest[:8]}" if also else ""),
         )
         if any(task.unit.run_id == unit.run_id for task in self.tasks):
             return
@@ -186,6 +201,7 @@ class _Plan:
             recipe=recipe,
             pretrained=pretrained,
             data=found,
+            also=also,
             split=split,
             genres=self._dataset.genres,
             dataset=self._dataset.name,
@@ -226,6 +242,27 @@ class _Plan:
         )
 
 
+def inner_splits(items: pd.DataFrame, split: Split) -> list[Split]:
+    """Return folds inside a training part, each as a split whose test part lies inside it.
+
+    Parameters
+    ----------
+    items : pd.DataFrame
+        One row an item.
+    split : Split
+        Its test and validation parts are left out of every fold.
+
+    Returns
+    -------
+    list of Split
+        Folds of `splits.inner_folds`, the same for every seed.
+    """
+    return [
+        Split(split.protocol, fold, split.seed, fit, score)
+        for fold, (fit, score) in enumerate(splits.inner_folds(items, split.train))
+    ]
+
+
 def _staged(split: Split, stage: str) -> Split:
     """Return a split as a stage uses its validation part."""
     nothing = split.valid[:0]
@@ -244,6 +281,7 @@ class _Work:
     recipe: Recipe
     pretrained: bool
     data: Input
+    also: Input | None
     split: Split
     genres: tuple[str, ...]
     dataset: str
@@ -307,7 +345,7 @@ class NetworkWork(_Work):
         fit_s = float(fit.history.filter(like="seconds_").to_numpy().sum())
         probabilities = training.predict(network, self._part(split.test))
         n_parameters = sum(parameter.numel() for parameter in network.parameters())
-        outcome = self._outcome(
+        rows, record = self._outcome(
             probabilities,
             n_parameters=n_parameters,
             weights_mb=4 * n_parameters / 1e6,
@@ -323,8 +361,21 @@ class NetworkWork(_Work):
             history=_history(fit.history),
             heard=self._heard(network) if self.listens else [],
         )
+        if self.also:
+            rows = pd.concat([rows, self._elsewhere(network)], ignore_index=True)
         self.checkpoint.unlink(missing_ok=True)
-        return outcome
+        return rows, record
+
+    def _elsewhere(self, network: nn.Module) -> pd.DataFrame:
+        rows = experiments.prediction_rows(
+            self.unit,
+            training.predict(network, self.also.x),
+            items=self.also.items,
+            genres=self.genres,
+            dataset="elsewhere",
+            n_train=len(self.split.train),
+        )
+        return rows.assign(stage="elsewhere")
 
     def _heard(self, network: nn.Module) -> list[dict]:
         """Return the occlusion map of one item a genre, of the validation part if there is one."""

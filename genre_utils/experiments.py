@@ -49,7 +49,8 @@ class Unit:
     fold, seed : int
         Which split of the protocol, and the seed of split, search and training.
     stage : str
-        ``final`` for the plain protocols, ``fair`` for the fair ladder.
+        ``final`` for the plain protocols, ``fair`` for the fair ladder, ``inner`` for folds
+        inside a training part, which are no use of the test part; see also `deep.STAGES`.
     input_digest, split_digest : str
         Digests of the features with their tracks, and of the positions of both parts.
     recipe : str
@@ -204,7 +205,9 @@ class Store:
         return self.folder / f"{task.unit.run_id}.parquet"
 
     def _keep(self, task: Task, rows: pd.DataFrame, record: dict) -> None:
-        count_test_use(task.unit, rows, study=self._study, outputs=self._outputs)
+        if task.unit.stage != "inner":
+            tested = rows[rows["stage"] == task.unit.stage]
+            count_test_use(task.unit, tested, study=self._study, outputs=self._outputs)
         table = pa.Table.from_pandas(rows, preserve_index=False)
         table = table.replace_schema_metadata({"record": json.dumps(record)})
         sink = pa.BufferOutputStream()

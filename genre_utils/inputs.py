@@ -97,14 +97,41 @@ def load(dataset: Dataset, name: str, *, segment_s: float = CLIP_S) -> Input:
     return INPUTS[name](dataset, segment_s)
 
 
-def spectrograms(dataset: Dataset, segment_s: float) -> Input:
+def like(dataset: Dataset, first: Input) -> Input:
+    """Return another data set's tracks as a network reads them that was trained on an input.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Another data set.
+    first : Input
+        Spectrograms. Where they come from pictures, the other tracks' pictures are drawn
+        from their sound.
+
+    Raises
+    ------
+    InputError
+        If no track can be read, or if `first` is another input.
+    """
+    if first.name != "spectrogram":
+        raise InputError(f"{first.name!r} cannot be made of other tracks; only spectrograms can")
+    segment_s = float(first.items["segment_s"].iloc[0])
+    return spectrograms(dataset, segment_s, source=first.source)
+
+
+def spectrograms(dataset: Dataset, segment_s: float, *, source: str | None = None) -> Input:
     """Return mel spectrograms, in 256 levels from the quietest to the loudest of a clip.
 
     From sound: 128 bands from frames of 1024 samples, four frames 256 samples apart
     averaged, 21.5 a second. From GTZAN's pictures: 80 bands, 16.5 columns a second.
     """
-    source = _source(dataset)
-    found = (_from_audio if source == "audio" else _from_pictures)(dataset)
+    source = source or _source(dataset)
+    if source == "audio":
+        found = _from_audio(dataset)
+    elif dataset.tracks["image_path"].notna().any():
+        found = _from_pictures(dataset)
+    else:
+        found = _each_clip(dataset, "mel_of_gtzan_picture", _mel_of_drawn_picture)
     if not found.arrays:
         raise InputError(
             f"{dataset.title}: no track has sound or a picture that can be read; see make data"
@@ -284,6 +311,10 @@ def _levels(S: np.ndarray) -> np.ndarray:
 
 def _from_pictures(dataset: Dataset) -> _Found:
     return _read_pictures(dataset, lambda path: mel_of_picture(images.load_picture(path)))
+
+
+def _mel_of_drawn_picture(y: np.ndarray) -> np.ndarray:
+    return mel_of_picture(images.gtzan_picture(y))
 
 
 def _read_pictures(dataset: Dataset, read: Callable[[Path], np.ndarray]) -> _Found:

@@ -78,7 +78,9 @@ result = deep.run_networks(
     [
         deep.Group(systems, curve_protocols, segment_lengths=segment_lengths, **again),
         deep.Group(systems, protocols, segment_lengths=protocol_length, **again),
-        deep.Group(audio_systems, protocols, segment_lengths=audio_lengths, **again),
+        deep.Group(
+            audio_systems, protocols, segment_lengths=audio_lengths, folds_run=n_folds, **again
+        ),
     ],
     study=report.notebook,
     outputs=report.outputs,
