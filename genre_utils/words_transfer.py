@@ -1,0 +1,92 @@
+"""Sentences of the notebook on transfer learning, filled from its results."""
+
+import pandas as pd
+
+from genre_utils import contamination as study
+
+
+def contamination_answer(
+    accuracy: pd.DataFrame,
+    rebuilt: pd.DataFrame | None = None,
+    jumps: pd.DataFrame | None = None,
+    *,
+    model: str = "svm",
+) -> str:
+    """Return what the case study of genre-sorted batches found.
+
+    Parameters
+    ----------
+    accuracy, rebuilt, jumps : pd.DataFrame
+        As `contamination.accuracy`, `contamination.rebuilt` and `contamination.batch_jumps`
+        return them; the last two where they could be made.
+    model : str
+        Name of the classifier.
+    """
+    rows = accuracy[accuracy["model"].eq(model) & accuracy["stage"].eq("inner")]
+    by = rows.set_index(["input", "source"])
+    parts = []
+    if jumps is not None and len(jumps):
+        layers = jumps[~jumps["representation"].str.contains("control")]
+        control = jumps[jumps["representation"].str.contains("control")].iloc[0]
+        parts.append(
+            f"The published features change at every {study.BATCH_SIZE}th row, in "
+            f"{layers['period'].eq(study.BATCH_SIZE).sum()} of {len(layers)} layers more than at "
+            f"any other period (p at most {layers['p_value'].max():.2g}); the MFCC statistics of "
+            f"the same tracks do not (p = {control['p_value']:.2g})."
+        )
+    if rebuilt is not None and len(rebuilt):
+        last = rebuilt[rebuilt["layer"].eq(rebuilt["layer"].max())].set_index("statistics")
+        parts.append(
+            f"Rebuilt on {last['n_tracks'].iloc[0]} clips, the last layer correlates "
+            f"{last.loc['batch by batch', 'correlation']:.2f} with the published one batch by "
+            f"batch, {last.loc[study.FIXED, 'correlation']:.2f} with fixed statistics of training "
+            f"clips, and {last.loc['one at a time', 'correlation']:.2f} one clip at a time."
+        )
+    for name in (study.CONVNET_SOUND, study.CONVNET_PICTURES):
+        if (name, study.SORTED) in by.index:
+            parts.append(_inflation(by, name))
+    if (study.PUBLISHED_CONVNET, study.PUBLISHED) in by.index:
+        first = by.loc[(study.PUBLISHED_CONVNET, study.PUBLISHED)]
+        undone = by.loc[(study.PUBLISHED_CONVNET, study.UNDONE)]
+        parts.append(
+            f"The published features score {first['accuracy']:.2f} there; standardised again "
+            f"batch by batch, which takes what the batches' levels tell and some honest "
+            f"differences between genres with it, {undone['accuracy']:.2f}."
+        )
+    simple = [name for name in (study.MFCC, study.TABULAR) if (name, study.SORTED) in by.index]
+    if simple:
+        changes = ", ".join(
+            f"{by.loc[(name, study.SORTED), 'gain']:+.2f} ({name})" for name in simple
+        )
+        parts.append(
+            "Finished features that are standardised in the same sorted batches change by "
+            f"{changes}: the gain is not in standardising as such, it comes where "
+            "a network computes on from what it has normalised."
+            if all(by.loc[(name, study.SORTED), "gain"] < 0 for name in simple)
+            else f"Finished features that are standardised in the same sorted batches change by "
+            f"{changes}."
+        )
+    return " ".join(parts) if parts else "Nothing of this can be measured on this data."
+
+
+def _inflation(by: pd.DataFrame, name: str) -> str:
+    ordered, shuffled = by.loc[(name, study.SORTED)], by.loc[(name, study.SHUFFLED)]
+    fixed = by.loc[(name, study.FIXED)]
+    return (
+        f"**{name[0].upper()}{name[1:]}**, the same network and classifier on "
+        f"{fixed['n_tracks']} tracks outside the test part: {ordered['accuracy']:.2f} in "
+        f"genre-sorted batches, {shuffled['accuracy']:.2f} in shuffled ones, "
+        f"{fixed['accuracy']:.2f} with fixed statistics. The order of the files alone is worth "
+        f"{ordered['gain']:+.2f} (95 % interval {ordered['gain_low']:+.2f} to "
+        f"{ordered['gain_high']:+.2f})."
+    )
+
+
+def contamination_alt(accuracy: pd.DataFrame, *, model: str = "svm") -> str:
+    """Return the alt text of `plots_transfer.contamination`."""
+    rows = accuracy[accuracy["model"].eq(model) & accuracy["stage"].eq("inner")]
+    parts = [
+        f"{name}: " + ", ".join(f"{row.accuracy:.2f} ({row.source})" for row in found.itertuples())
+        for name, found in rows.groupby("input", sort=False)
+    ]
+    return f"Accuracy by input and by what normalises it. {'; '.join(parts)}."
