@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile as sf
 import torch
 from PIL import Image
+from torch import nn
 
 from genre_utils import datasets, deep, experiments, features, inputs, splits, systems, training
 from genre_utils.deep import Group
@@ -14,6 +16,8 @@ from genre_utils.models.cnn import cnn9
 from genre_utils.models.layers import Coloured
 from genre_utils.project import Outputs, ProjectError
 from genre_utils.splits import PROTOCOLS
+from genre_utils.systems import System
+from genre_utils.training import Recipe
 
 GENRES = ("blues", "metal", "pop")
 SHAPES = {
@@ -28,12 +32,25 @@ SHAPES = {
 }
 
 
+TINY = System(
+    "tiny",
+    "tiny network",
+    "reads how loud each part of a spectrogram is",
+    lambda shape, n, pretrained: nn.Sequential(
+        nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Dropout(0.1), nn.Linear(64, n)
+    ),
+    segment_s=3.0,
+    recipe=Recipe(epochs=2, batch_size=16, learning_rate=3e-2),
+)
+
+
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
     monkeypatch.setenv("OUTPUT_ROOT", str(tmp_path / "outputs"))
     monkeypatch.setenv("CACHE_ROOT", str(tmp_path / "cache"))
     monkeypatch.setenv("JOBS", "1")
     monkeypatch.setattr("genre_utils.models.resnet.weights_available", lambda: False)
+    monkeypatch.setitem(systems.SYSTEMS, "tiny", TINY)
     before = torch.get_num_threads()
     yield tmp_path
     torch.set_num_threads(before)
@@ -108,7 +125,8 @@ def test_equal_seeds_begin_with_equal_weights_and_others_do_not():
     system = systems.SYSTEMS["resnet_small"]
 
     def first(seed):
-        return next(deep.build(system, batch(system), n_classes=3, seed=seed).parameters())
+        network = deep.build(system, batch(system), n_classes=3, seed=seed)
+        return next(p for p in network.parameters() if p.ndim == 4)
 
     assert torch.equal(first(1), first(1)) and not torch.equal(first(1), first(2))
 
@@ -130,7 +148,7 @@ def test_a_picture_gets_the_colours_matplotlib_saves():
 
 
 def test_every_protocol_is_answered_from_pictures(pictured):
-    result = run(pictured, "cnn", protocols=list(PROTOCOLS))
+    result = run(pictured, "tiny", protocols=list(PROTOCOLS))
     assert not len(result.impossible)
     answered = result.predictions.groupby("protocol")["segment_s"].first()
     assert set(answered.index) == set(PROTOCOLS) and set(answered) == {3.0}
@@ -141,13 +159,13 @@ def test_every_protocol_is_answered_from_pictures(pictured):
 
 
 def test_a_whole_clip_system_reads_pieces_where_segments_are_split(pictured):
-    result = run(pictured, "resnet_small", protocols=["segment_random", "track_random"])
+    result = run(pictured, "lstm_mfcc", protocols=["segment_random", "track_random"], epochs=1)
     lengths = result.predictions.groupby("protocol")["segment_s"].first()
     assert lengths.to_dict() == {"segment_random": deep.LEAKY_S, "track_random": 30.0}
 
 
 def test_a_network_learns_what_can_be_learnt_and_the_record_says_how(pictured):
-    result = run(pictured, "cnn", epochs=8)
+    result = run(pictured, "tiny", epochs=8)
     columns = [f"p_{genre}" for genre in GENRES]
     rows = result.predictions
     np.testing.assert_allclose(rows[columns].sum(axis=1), 1, atol=1e-3)
@@ -161,7 +179,7 @@ def test_a_network_learns_what_can_be_learnt_and_the_record_says_how(pictured):
 
 
 def test_occlusion_finds_the_bands_that_decide(pictured):
-    result = run(pictured, "cnn", epochs=8)
+    result = run(pictured, "tiny", epochs=8)
     heard = {row["genre"]: np.array(row["drop"]) for row in result.runs["heard"].iloc[0]}
     assert set(heard) == set(GENRES)
     # Blues is loud at the top of its pictures, pop lower down.
@@ -173,8 +191,8 @@ def test_occlusion_finds_the_bands_that_decide(pictured):
 
 
 def test_equal_runs_predict_equally_and_a_cut_off_run_goes_on(pictured, monkeypatch):
-    whole = run(pictured, "cnn", study="whole").predictions
-    again = run(pictured, "cnn", study="again").predictions
+    whole = run(pictured, "tiny", study="whole").predictions
+    again = run(pictured, "tiny", study="again").predictions
     pd.testing.assert_frame_equal(whole, again)
 
     keep, epochs = training._Run.keep, []
@@ -193,36 +211,66 @@ def test_equal_runs_predict_equally_and_a_cut_off_run_goes_on(pictured, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(training._Run, "save", killed)
         with pytest.raises(KeyboardInterrupt):
-            run(pictured, "cnn", study="cut")
-    resumed = run(pictured, "cnn", study="cut").predictions
+            run(pictured, "tiny", study="cut")
+    resumed = run(pictured, "tiny", study="cut").predictions
     assert epochs == [1, 2], "the first epoch was trained twice"
     pd.testing.assert_frame_equal(whole, resumed)
 
 
 def test_finished_units_are_not_trained_again(pictured, monkeypatch):
-    first = run(pictured, "cnn")
+    first = run(pictured, "tiny")
     monkeypatch.setattr(deep.NetworkWork, "__call__", pytest.fail)
-    pd.testing.assert_frame_equal(first.predictions, run(pictured, "cnn").predictions)
+    pd.testing.assert_frame_equal(first.predictions, run(pictured, "tiny").predictions)
 
 
 def test_another_recipe_or_augmentation_is_another_run(pictured, monkeypatch):
-    first = run(pictured, "cnn").runs["run_id"]
-    assert set(first).isdisjoint(run(pictured, "cnn", epochs=3).runs["run_id"])
+    first = run(pictured, "tiny").runs["run_id"]
+    assert set(first).isdisjoint(run(pictured, "tiny", epochs=3).runs["run_id"])
     changed = replace(
-        systems.SYSTEMS["cnn"], augmentation=systems.SYSTEMS["resnet_small"].augmentation
+        systems.SYSTEMS["tiny"], augmentation=systems.SYSTEMS["resnet_small"].augmentation
     )
-    monkeypatch.setitem(systems.SYSTEMS, "cnn", changed)
-    assert set(first).isdisjoint(run(pictured, "cnn").runs["run_id"])
+    monkeypatch.setitem(systems.SYSTEMS, "tiny", changed)
+    assert set(first).isdisjoint(run(pictured, "tiny").runs["run_id"])
 
 
 def test_stages_use_the_validation_part_as_they_say(pictured):
     sizes = {}
     for stage in deep.STAGES:
-        result = run(pictured, "cnn", stage=stage, study=stage)
+        result = run(pictured, "tiny", stage=stage, study=stage)
         sizes[stage] = result.runs["n_train_tracks"].iloc[0]
         has_valid = np.isfinite(pd.to_numeric(result.runs["validation_accuracy"])).all()
         assert has_valid == (stage == "final")
-    assert sizes == {"final": 18, "last": 18, "refit": 24}
+    assert sizes == {"final": 18, "last": 18, "refit": 24, "inner": 12}
+
+
+def test_inner_folds_predict_each_training_track_once_and_nothing_else(pictured):
+    result = run(pictured, "tiny", stage="inner")
+    parts = pictured.tracks.set_index("track_id")["fault_filtered_split"]
+    predicted = result.predictions.drop_duplicates(["run_id", "track_id"])["track_id"]
+    assert sorted(predicted) == sorted(parts[parts == "train"].index)
+    assert not (Outputs("tiny").results / "test_uses.csv").exists(), "no test part was used"
+
+
+def test_other_music_is_predicted_beside_the_test_part(pictured, tmp_path):
+    rng = np.random.default_rng(3)
+    rows = []
+    for genre in ("blues", "pop"):
+        path = tmp_path / f"{genre}.wav"
+        sf.write(path, 0.1 * rng.standard_normal(31 * 22050), 22050)
+        rows.append({"track_id": f"{genre}.new", "genre": genre, "audio_path": path})
+    tracks = pd.DataFrame(rows).reindex(columns=list(datasets.TRACK_COLUMNS))
+    other = datasets.Dataset(
+        "new", "new", tmp_path, tracks.astype(object).where(tracks.notna(), None), {},
+        ("blues", "pop"), False, "none", "none",
+    )  # fmt: skip
+    group = Group(["tiny"], ["track_random", "fault_filtered"], [0], n_folds=2)
+    outputs = Outputs("tiny")
+    result = deep.run_networks(pictured, [group], study="s", outputs=outputs, elsewhere=other)
+    rows = result.predictions[result.predictions["stage"] == "elsewhere"]
+    assert set(rows["track_id"]) == {"blues.new", "pop.new"} and len(rows) == 20
+    assert set(rows["protocol"]) == {"fault_filtered"}
+    uses = pd.read_csv(outputs.results / "test_uses.csv").set_index("protocol")
+    assert uses.loc["fault_filtered", "n_test_tracks"] == 12
 
 
 def test_training_never_sees_the_test_part(pictured, monkeypatch):
@@ -237,15 +285,15 @@ def test_training_never_sees_the_test_part(pictured, monkeypatch):
         return fit(network, train, valid=valid, **options)
 
     monkeypatch.setattr(training, "fit", watched)
-    run(pictured, "cnn")
+    run(pictured, "tiny")
     test = {item.tobytes() for item in data.x[split.test]}
     used = {item.tobytes() for part in seen for item in part}
     assert used and used.isdisjoint(test)
 
 
 def test_what_needs_sound_says_so_and_the_rest_is_trained(pictured):
-    result = run(pictured, "resnet18_waveform", "cnn9_pydub", "cnn", protocols=list(PROTOCOLS))
-    assert set(result.runs["model"]) == {"cnn"}
+    result = run(pictured, "resnet18_waveform", "cnn9_pydub", "tiny", protocols=list(PROTOCOLS))
+    assert set(result.runs["model"]) == {"tiny"}
     reasons = result.impossible.groupby("model")["reason"].first()
     assert set(reasons.index) == {"resnet18_waveform", "cnn9_pydub"}
     assert reasons.str.contains("needs sound").all()
@@ -276,20 +324,20 @@ def test_wrong_names_are_refused_before_anything_is_trained(pictured):
     with pytest.raises(ProjectError, match="unknown systems: resnet99"):
         run(pictured, "resnet99")
     with pytest.raises(ProjectError, match="unknown protocol"):
-        run(pictured, "cnn", protocols=["by_mood"])
+        run(pictured, "tiny", protocols=["by_mood"])
     with pytest.raises(ProjectError, match="unknown stage"):
-        run(pictured, "cnn", stage="best")
+        run(pictured, "tiny", stage="best")
 
 
 def test_without_any_file_the_stored_predictions_are_returned(pictured):
-    trained = run(pictured, "cnn").predictions
+    trained = run(pictured, "tiny").predictions
     gone = replace(pictured, tracks=pictured.tracks.assign(image_path=None))
-    pd.testing.assert_frame_equal(trained, run(gone, "cnn").predictions)
+    pd.testing.assert_frame_equal(trained, run(gone, "tiny").predictions)
 
 
 def test_a_budget_is_studied_on_the_validation_part(pictured, monkeypatch):
     settings = {
-        "system": "cnn", "epochs": [1, 2], "learning_rates": [1e-3, 1e-2], "batch_sizes": [64],
+        "system": "tiny", "epochs": [1, 2], "learning_rates": [1e-3, 1e-2], "batch_sizes": [64],
         "study": "05_sequence_models", "outputs": Outputs("tiny"),
     }  # fmt: skip
     table = deep.budget_study(pictured, **settings)
@@ -301,13 +349,14 @@ def test_a_budget_is_studied_on_the_validation_part(pictured, monkeypatch):
 
 
 def test_runs_are_counted_as_uses_of_the_test_part(pictured):
-    run(pictured, "cnn", seeds=[0, 1])
+    run(pictured, "tiny", seeds=[0, 1])
     uses = pd.read_csv(Outputs("tiny").results / "test_uses.csv")
-    assert len(uses) == 2 and set(uses["model"]) == {"cnn"}
+    assert len(uses) == 2 and set(uses["model"]) == {"tiny"}
 
 
 def test_names_tie_to_inputs_and_models():
-    for system in systems.SYSTEMS.values():
+    for name, system in systems.SYSTEMS.items():
+        assert system.name == name
         assert system.input in inputs.INPUTS
         assert bool(system.build) != bool(system.classical)
         assert not system.classical or system.classical in experiments.CLASSICAL
