@@ -185,7 +185,8 @@ def run(
         One draw of folds, and of shuffled batches, a seed.
     with_test : bool
         Also train on the whole training part and predict the fault-filtered test part,
-        once for each model, input and source. These uses are counted.
+        once for each model, source, and input that covers most of it. These uses are
+        counted.
 
     Returns
     -------
@@ -470,8 +471,8 @@ def _tasks(
             )
             folds = [(allowed[split.train], allowed[split.test]) for split in found]
             plans.append(("track_random", "inner", seed, folds))
-    if with_test and len(train) >= _FEW and parts.eq("test").any():
-        test = np.flatnonzero(parts.eq("test"))
+    test = np.flatnonzero(parts.eq("test"))
+    if with_test and len(test) > dataset.tracks["fault_filtered_split"].eq("test").sum() / 2:
         plans.append(("fault_filtered", "final", 0, [(train, test)]))
     tasks = []
     for protocol, stage, seed, folds in plans:

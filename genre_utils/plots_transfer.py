@@ -80,8 +80,12 @@ def _draw_accuracy(axis, rows: pd.DataFrame, inputs: list[str]) -> None:
                 f"{value:.2f}", (high, at), xytext=(5, 0), textcoords="offset points",
                 va="center", fontsize=9, color=color,
             )  # fmt: skip
-    n_tracks = rows.groupby("input")["n_tracks"].max()
-    labels = [f"{name}\n({n_tracks[name]} tracks)" for name in inputs]
+    first = rows.groupby("input").first()
+    folds = {"track_random": "folds of tracks", "artist_grouped": "folds of artists"}
+    labels = [
+        f"{name}\n({first.loc[name, 'n_tracks']} tracks, {folds[first.loc[name, 'protocol']]})"
+        for name in inputs
+    ]
     axis.set_yticks(range(len(inputs)), labels)
     axis.set_ylim(len(inputs) - 0.5, -0.5)
     axis.set_xlim(0, 1)
