@@ -60,8 +60,8 @@ def contamination_answer(
         )
         parts.append(
             "Finished features that are standardised in the same sorted batches change by "
-            f"{changes}: the gain is not in standardising as such, it comes where "
-            "a network computes on from what it has normalised."
+            f"{changes}: standardising as such brings no gain; the network's gain is in what "
+            "it computes from the values that its layers have normalised."
             if all(by.loc[(name, study.SORTED), "gain"] < 0 for name in simple)
             else f"Finished features that are standardised in the same sorted batches change by "
             f"{changes}."
@@ -74,7 +74,7 @@ def _inflation(by: pd.DataFrame, name: str) -> str:
     fixed = by.loc[(name, study.FIXED)]
     caveat = (
         " Tracks were folded at random here, since some genres have a single artist among the "
-        "clips; what artists give away then hides what batches might."
+        "clips, and so few tracks leave this undecided."
         if fixed["protocol"] == "track_random"
         else ""
     )

@@ -223,7 +223,7 @@ def test_the_network_is_fine_tuned_by_the_common_loop(network, train_layers):
     x = convnet.inputs(power, statistics)
     before = network.layers[0].gamma.detach().clone()
     machine = training.Machine("cpu", bfloat16=False)
-    recipe = training.Recipe(epochs=3, batch_size=4, learning_rate=0.03)
+    recipe = training.Recipe(epochs=4, batch_size=4, learning_rate=0.005)
     training.fit(classifier, (x, y), recipe=recipe, machine=machine)
     probabilities = training.predict(classifier, x, machine=machine)
     assert (probabilities.argmax(axis=1) == y).all()
