@@ -594,11 +594,11 @@ class Classifier(nn.Module):
         Copied, so that it stays as it was published.
     statistics : Statistics
         From `measure`.
-    n_classes : int
-        Number of genres.
     features : np.ndarray [shape=(n_train, 160)]
         What `embed` says about training clips: the head sees features that are
         standardised by them.
+    n_classes : int
+        Number of genres.
     train_layers : bool
         Whether the five layers are trained too, or the head alone.
     """
