@@ -96,7 +96,7 @@ def _draw_curves(axis, name: str, curves: pd.DataFrame) -> None:
         axis.axvline(kept, color="0.4", linestyle=":", label="weights kept (mean)")
     axis.set_title(_wrapped(name), fontsize=9.5)
     axis.set_ylim(0, 1.02)
-    axis.set_xlim(min(1, curves["epoch"].min()), max(curves["epoch"].max(), 2))
+    axis.set_xlim(0.5, curves["epoch"].max() + 0.5)
     axis.xaxis.get_major_locator().set_params(integer=True)
 
 
@@ -378,8 +378,8 @@ def distances(table: pd.DataFrame, *, title: str) -> Figure:
             markersize=5, capsize=2, elinewidth=1, label=relation,
         )  # fmt: skip
     shares = {
-        "nearest_share": "The nearest, of two a track",
-        "nearest_share_all": "The nearest of all segments",
+        "nearest_share": "Nearest, of two segments a track",
+        "nearest_share_all": "Nearest, of all segments",
     }
     for axis, (column, heading) in zip(others, shares.items(), strict=True):
         of = rows.pivot(index="segment_s", columns="relation", values=column).fillna(0)
@@ -387,7 +387,7 @@ def distances(table: pd.DataFrame, *, title: str) -> Figure:
         for relation, colour in _RELATIONS.items():
             axis.bar(x, of[relation], bottom=floor, color=colour, width=0.8)
             floor = floor + of[relation].to_numpy()
-        axis.set_title(f"{heading} is of the")
+        axis.set_title(heading)
         axis.set_ylim(0, 1)
     left.set_title("Distance between two segments (median, quartiles)")
     left.set_ylabel("standard deviations")

@@ -383,7 +383,10 @@ def _regularisation(runs: pd.DataFrame) -> str:
         "random crops": system.augmentation.crop_frames,
         "hidden bands and moments": system.augmentation.masks,
         "mixup": system.augmentation.mixup,
+        "changes of tempo": system.augmentation.stretch,
+        "changes of pitch": system.augmentation.shift,
         "changes of level": system.augmentation.gain,
+        "equaliser": system.augmentation.equaliser,
         "label smoothing": system.recipe.label_smoothing,
         "weight decay": system.recipe.weight_decay,
     }
@@ -603,6 +606,20 @@ def costs(accuracy_table: pd.DataFrame, *, models: list[str], protocol: str) -> 
         "fit_s", "train_accuracy", "validation_accuracy",
     ]  # fmt: skip
     return rows[names].sort_values(["title", "segment_s"], ignore_index=True)
+
+
+def confusions(result: StudyResult, *, model: str, protocols: list[str]) -> dict[str, pd.DataFrame]:
+    """Return a system's confusion matrices, scored as the field does; title → counts.
+
+    Protocols that the data cannot answer are left out.
+    """
+    found = {}
+    for protocol in dict.fromkeys(protocols):
+        rows = tables.predictions_of(result, model=model, protocol=protocol)
+        if len(rows):
+            rows = tables.to_tracks(rows) if _unit(protocol) == "track" else rows
+            found[f"{protocol}, per {_unit(protocol)}"] = evaluation.confusion(rows)
+    return found
 
 
 def heard(result: StudyResult, models: list[str]) -> list[dict]:

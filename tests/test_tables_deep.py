@@ -268,6 +268,16 @@ def test_genres_and_costs_are_told_for_each_length(lengths):
     assert wide.loc[(tables_deep.title("cnn9"), 30.0), "segment_random"] == "not possible"
 
 
+def test_confusions_of_what_is_possible_are_scored_as_the_field_does(study, lengths):
+    whole = tables_deep.confusions(
+        study, model="fusion", protocols=["segment_random", "fault_filtered"]
+    )
+    assert list(whole) == ["fault_filtered, per track"]
+    cut = tables_deep.confusions(lengths[0], model="cnn9", protocols=["segment_random"])
+    counts = cut["segment_random, per segment"]
+    assert counts.to_numpy().sum() == (10 + 3) * 80
+
+
 def test_maps_are_those_of_the_first_system_that_has_some(study):
     heard = tables_deep.heard(study, ["cnn", "fusion"])
     assert len(heard) == 10 and {track["model"] for track in heard} == {"fusion"}
