@@ -207,7 +207,7 @@ class _Plan:
             dataset=self._dataset.name,
             checkpoint=self._store.folder / f"{unit.run_id}.checkpoint",
             listens=(
-                found.name == "spectrogram"
+                system.listens
                 and split.protocol == "fault_filtered"
                 and (seed, group.stage) == (group.seeds[0], "final")
             ),
@@ -218,10 +218,19 @@ class _Plan:
         key = (name, segment_s)
         if key not in self._inputs:
             try:
-                self._inputs[key] = inputs.load(self._dataset, name, segment_s=segment_s)
+                self._inputs[key] = self._load(name, segment_s)
             except InputError as reason:
                 self._inputs[key] = reason
         return self._inputs[key]
+
+    def _load(self, name: str, segment_s: float) -> Input:
+        """Load an input; segments are cut from whole clips that are read once."""
+        if name != "spectrogram" or segment_s == inputs.CLIP_S:
+            return inputs.load(self._dataset, name, segment_s=segment_s)
+        whole = self._input(name, inputs.CLIP_S)
+        if isinstance(whole, InputError):
+            raise whole
+        return inputs.cut(whole, segment_s)
 
     def _can_pretrain(self) -> bool:
         if self._weights is None:

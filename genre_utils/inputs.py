@@ -136,20 +136,34 @@ def spectrograms(dataset: Dataset, segment_s: float, *, source: str | None = Non
         raise InputError(
             f"{dataset.title}: no track has sound or a picture that can be read; see make data"
         )
-    bounds = audio.segment_bounds(CLIP_S, segment_s)
-    whole = np.stack(list(found.arrays.values()))[:, None]
-    frames_per_s = whole.shape[-1] / CLIP_S
-    width = int(segment_s * frames_per_s)
-    starts = [min(round(start * frames_per_s), whole.shape[-1] - width) for start, _ in bounds]
-    x = np.stack([whole[..., start : start + width] for start in starts], axis=1)
-    return _assembled(
-        "spectrogram",
-        source,
-        np.ascontiguousarray(x.reshape(-1, *x.shape[2:])),
-        _items(dataset, list(found.arrays), bounds, segment_s),
-        found,
-        band_hz=mel_centres(whole.shape[2]),
+    x = np.stack(list(found.arrays.values()))[:, None]
+    items = _items(dataset.tracks, list(found.arrays), [(0.0, CLIP_S)], CLIP_S)
+    whole = _assembled(
+        "spectrogram", source, x, items, found.failures, band_hz=mel_centres(x.shape[2])
     )
+    return cut(whole, segment_s)
+
+
+def cut(whole: Input, segment_s: float) -> Input:
+    """Cut spectrograms of whole clips into consecutive segments of one length.
+
+    Parameters
+    ----------
+    whole : Input
+        Spectrograms of whole clips.
+    segment_s : float
+        Length of a segment in seconds, at most `CLIP_S`.
+    """
+    if segment_s == CLIP_S:
+        return whole
+    bounds = audio.segment_bounds(CLIP_S, segment_s)
+    n_frames = whole.x.shape[-1]
+    width = int(segment_s * n_frames / CLIP_S)
+    starts = [min(round(start * n_frames / CLIP_S), n_frames - width) for start, _ in bounds]
+    x = np.stack([whole.x[..., start : start + width] for start in starts], axis=1)
+    x = np.ascontiguousarray(x.reshape(-1, *x.shape[2:]))
+    items = _items(whole.items, list(whole.items["track_id"]), bounds, segment_s)
+    return _assembled(whole.name, whole.source, x, items, whole.failures, band_hz=whole.band_hz)
 
 
 def spectrograms_and_features(dataset: Dataset, segment_s: float) -> Input:
@@ -359,8 +373,8 @@ def _whole_clips(name: str, source: str, found: _Found, dataset: Dataset) -> Inp
             f"{dataset.title}: {name!r} needs sound, and no track has any that can be read"
         )
     x = np.stack(list(found.arrays.values()))[:, None]
-    items = _items(dataset, list(found.arrays), [(0.0, CLIP_S)], CLIP_S)
-    return _assembled(name, source, x, items, found)
+    items = _items(dataset.tracks, list(found.arrays), [(0.0, CLIP_S)], CLIP_S)
+    return _assembled(name, source, x, items, found.failures)
 
 
 def _cut_audio(dataset: Dataset, name: str, segment_s: float, function: Callable) -> Input:
@@ -374,8 +388,8 @@ def _cut_audio(dataset: Dataset, name: str, segment_s: float, function: Callable
     x = np.concatenate(list(found.arrays.values()))
     if x.ndim == 2 and function is not _samples_of_cut:
         x = x.reshape(len(x), 1, -1, _frames_of(bounds))
-    items = _items(dataset, list(found.arrays), bounds, segment_s)
-    return _assembled(name, "audio", x, items, found)
+    items = _items(dataset.tracks, list(found.arrays), bounds, segment_s)
+    return _assembled(name, "audio", x, items, found.failures)
 
 
 @dataclass(frozen=True)
@@ -447,7 +461,7 @@ def _only_whole(name: str, segment_s: float) -> None:
 
 
 def _items(
-    dataset: Dataset, track_ids: list[str], bounds: list[tuple[float, float]], segment_s: float
+    tracks: pd.DataFrame, track_ids: list[str], bounds: list[tuple[float, float]], segment_s: float
 ) -> pd.DataFrame:
     keys = pd.DataFrame(
         [
@@ -456,13 +470,13 @@ def _items(
             for index, (start, _) in enumerate(bounds)
         ]
     )
-    items = keys.merge(dataset.tracks[_TRACK_COLUMNS], on="track_id", how="left")
+    items = keys.merge(tracks[_TRACK_COLUMNS], on="track_id", how="left")
     items = items[[*_TRACK_COLUMNS, "segment_index", "segment_start_s"]]
     return items.assign(segment_s=segment_s)
 
 
-def _assembled(name, source, x, items, found, band_hz=()) -> Input:
+def _assembled(name, source, x, items, failures, band_hz=()) -> Input:
     digest = project.text_digest(
         name, source, items.to_csv(index=False), hashlib.sha256(x.data).hexdigest()
     )
-    return Input(name, source, x, items, np.asarray(band_hz), found.failures, digest)
+    return Input(name, source, x, items, np.asarray(band_hz), failures, digest)

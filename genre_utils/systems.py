@@ -49,6 +49,8 @@ class System:
         Whether it begins with weights from ImageNet where these can be had.
     scaled : bool
         Whether levels are standardised before the network; not where it reads them itself.
+    listens : bool
+        Whether it is measured what it listens to; it has to read spectrograms.
     classical : str
         Instead of a network: a model in `models.classical.CLASSICAL` on statistics of
         cepstral coefficients.
@@ -70,6 +72,7 @@ class System:
     published: str = ""
     pretrainable: bool = False
     scaled: bool = True
+    listens: bool = False
     classical: str = ""
     only: tuple[str, ...] = ()
     version: int = 1
@@ -169,6 +172,7 @@ SYSTEMS = {
             recipe=_LOOK,
             published="+0.10 over the best branch (hypothesis)",
             pretrainable=True,
+            listens=True,
         ),
         System(
             "fusion_gated",
@@ -287,6 +291,7 @@ SYSTEMS = {
             lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
             recipe=_LONG,
             augmentation=_ALL_CHANGED,
+            listens=True,
         ),
         System(
             "resnet_small_plain",

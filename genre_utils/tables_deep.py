@@ -8,7 +8,7 @@ from genre_utils.datasets import Dataset
 from genre_utils.experiments import StudyResult
 from genre_utils.project import ProjectError
 from genre_utils.results import interval, markdown_table
-from genre_utils.systems import SYSTEMS
+from genre_utils.systems import SYSTEMS, System
 
 STAGE_TITLES = {
     "final": "best epoch on the validation part",
@@ -52,11 +52,18 @@ def described(names: list[str]) -> pd.DataFrame:
                 "system": SYSTEMS[name].title,
                 "reads": SYSTEMS[name].input,
                 "purpose": SYSTEMS[name].purpose,
+                "budget": _budget(SYSTEMS[name]),
                 "published": SYSTEMS[name].published or "–",
             }
             for name in names
         ]
     )
+
+
+def _budget(system: System) -> str:
+    if system.classical:
+        return "no epochs"
+    return f"{system.recipe.epochs} epochs, batches of {system.recipe.batch_size}"
 
 
 def accuracy(result: StudyResult, dataset: Dataset, *, n_boot: int) -> pd.DataFrame:

@@ -41,6 +41,7 @@ TINY = System(
     ),
     segment_s=3.0,
     recipe=Recipe(epochs=2, batch_size=16, learning_rate=3e-2),
+    listens=True,
 )
 
 
