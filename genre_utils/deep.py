@@ -350,6 +350,7 @@ class NetworkWork(_Work):
             recipe=self.recipe,
             augment=systems.SYSTEMS[self.unit.model].augmentation,
             checkpoint=self.checkpoint,
+            desc=None,
         )
         fit_s = float(fit.history.filter(like="seconds_").to_numpy().sum())
         probabilities = training.predict(network, self._part(split.test))
@@ -605,7 +606,7 @@ def _budget_rows(
         x = data.x[split.train]
         network = build(system, x, n_classes=len(genres), seed=recipe.seed)
         started = time.perf_counter()
-        training.fit(network, (x, targets[split.train]), recipe=recipe)
+        training.fit(network, (x, targets[split.train]), recipe=recipe, desc=None)
         yield {
             "epochs": recipe.epochs,
             "learning_rate": recipe.learning_rate,

@@ -476,6 +476,7 @@ def _items(
 
 
 def _assembled(name, source, x, items, failures, band_hz=()) -> Input:
+    x = np.ascontiguousarray(x)
     digest = project.text_digest(
         name, source, items.to_csv(index=False), hashlib.sha256(x.data).hexdigest()
     )

@@ -99,7 +99,7 @@ class System:
 
 
 _LOOK = Recipe(epochs=12, batch_size=16, learning_rate=1e-3, weight_decay=1e-2)
-_CHUNKS = Recipe(epochs=10, batch_size=64, learning_rate=1e-3, weight_decay=1e-2)
+_CHUNKS = Recipe(epochs=8, batch_size=64, learning_rate=1e-3, weight_decay=1e-2)
 _WHOLE = Recipe(
     epochs=30, batch_size=16, learning_rate=1e-3, weight_decay=1e-2, label_smoothing=0.1
 )

@@ -210,7 +210,7 @@ def fit(
     augment: Augment | None = None,
     checkpoint: Path | None = None,
     machine: Machine | None = None,
-    desc: str = "training",
+    desc: str | None = "training",
 ) -> Fit:
     """Train a network in place.
 
@@ -234,8 +234,8 @@ def fit(
         outcome. One that another recipe left there is overwritten.
     machine : Machine, optional
         Where to compute; the fastest by default.
-    desc : str
-        What the progress bar says.
+    desc : str, optional
+        What the progress bar says; None for no bar.
 
     Returns
     -------
@@ -256,7 +256,8 @@ def fit(
     if checkpoint:
         run.resume(checkpoint)
     remaining = range(len(run.history) + 1, recipe.epochs + 1)
-    for epoch in progress.track(remaining, total=len(remaining), desc=desc):
+    epochs = progress.track(remaining, total=len(remaining), desc=desc) if desc else remaining
+    for epoch in epochs:
         if run.out_of_patience():
             break
         row = run.train_epoch(epoch, *train, augment)
