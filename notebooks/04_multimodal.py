@@ -122,7 +122,7 @@ result = deep.run_networks(
         deep.Group(
             audio_systems, protocols, seeds, audio_folds, folds_run=audio_folds, epochs=epochs
         ),
-        deep.Group(ablations, ablation_protocols, seeds, n_folds=n_folds, epochs=epochs),
+        deep.Group(ablations, ablation_protocols, seeds[:1], n_folds, epochs=epochs),
     ],
     study=report.notebook,
     outputs=report.outputs,
