@@ -99,9 +99,9 @@ class System:
 
 
 _LOOK = Recipe(epochs=12, batch_size=16, learning_rate=1e-3, weight_decay=1e-2)
-_CHUNKS = Recipe(epochs=8, batch_size=64, learning_rate=1e-3, weight_decay=1e-2)
+_CHUNKS = Recipe(epochs=6, batch_size=64, learning_rate=1e-3, weight_decay=1e-2)
 _WHOLE = Recipe(
-    epochs=30, batch_size=16, learning_rate=1e-3, weight_decay=1e-2, label_smoothing=0.1
+    epochs=20, batch_size=16, learning_rate=1e-3, weight_decay=1e-2, label_smoothing=0.1
 )
 _LITTLE_DATA = Recipe(epochs=20, batch_size=16, learning_rate=1e-3, weight_decay=1e-2)
 _LONG = Recipe(epochs=60, batch_size=16, learning_rate=1e-3, weight_decay=1e-2, label_smoothing=0.1)
@@ -253,7 +253,7 @@ SYSTEMS = {
             "VGG-like, whole 30 s",
             "pairs of convolutions and a wide dense layer on the whole clip",
             lambda shape, n, pretrained: cnn.vgg(n_classes=n, width=16),
-            recipe=Recipe(epochs=10, batch_size=16, learning_rate=5e-4, weight_decay=1e-2),
+            recipe=Recipe(epochs=6, batch_size=16, learning_rate=5e-4, weight_decay=1e-2),
             published="554 MB, K-fold cross-validation",
         ),
         System(
@@ -265,7 +265,7 @@ SYSTEMS = {
                 resnet.build(n_classes=n, n_channels=3, pretrained=pretrained, dropout=0.5),
             ),
             input="picture",
-            recipe=Recipe(epochs=3, batch_size=16, learning_rate=1e-3, weight_decay=1e-2),
+            recipe=Recipe(epochs=2, batch_size=16, learning_rate=1e-3, weight_decay=1e-2),
             published="0.942, tracks split 60/20/20",
             pretrainable=True,
             scaled=False,
@@ -296,16 +296,16 @@ SYSTEMS = {
         System(
             "resnet_small_plain",
             "Small ResNet, nothing changed",
-            "the same without any augmentation",
+            "the small ResNet on a short budget, without any augmentation",
             lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
-            recipe=_LONG,
+            recipe=_WHOLE,
         ),
         System(
             "resnet_small_crops",
             "Small ResNet, crops",
             "the same with random crops only",
             lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
-            recipe=_LONG,
+            recipe=_WHOLE,
             augmentation=Augmentation(crop_frames=256),
         ),
         System(
@@ -313,7 +313,7 @@ SYSTEMS = {
             "Small ResNet, crops + masks",
             "the same with random crops and hidden bands and moments",
             lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
-            recipe=_LONG,
+            recipe=_WHOLE,
             augmentation=Augmentation(crop_frames=256, masks=2),
         ),
         System(
@@ -321,7 +321,7 @@ SYSTEMS = {
             "Small ResNet, crops + equaliser",
             "the same with random crops, levels and smooth curves over frequency",
             lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
-            recipe=_LONG,
+            recipe=_WHOLE,
             augmentation=Augmentation(crop_frames=256, equaliser=0.35, gain=0.1),
         ),
         System(
@@ -329,8 +329,16 @@ SYSTEMS = {
             "Small ResNet, crops + mixup",
             "the same with random crops and mixed items",
             lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
-            recipe=_LONG,
+            recipe=_WHOLE,
             augmentation=Augmentation(crop_frames=256, mixup=0.4),
+        ),
+        System(
+            "resnet_small_short",
+            "Small ResNet, all changes",
+            "the same with all of these, on the same short budget",
+            lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
+            recipe=_WHOLE,
+            augmentation=_ALL_CHANGED,
         ),
         System(
             "cnn9",
