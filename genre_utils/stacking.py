@@ -6,19 +6,20 @@ folds (stage ``inner``), and the test part once, trained on the whole training p
 ``final``). How members are weighed is decided from the ``inner`` rows alone.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 from xgboost import XGBClassifier
 
-from genre_utils import deep, experiments, features, inputs, project, representations, splits
+from genre_utils import experiments, inputs, project, splits
+from genre_utils.blocks import BLOCKS
 from genre_utils.datasets import Dataset
 from genre_utils.evaluation import probability_columns
 from genre_utils.experiments import Store, StudyResult, Task, Unit
@@ -55,73 +56,35 @@ class Member:
 
 
 _BY_HAND = ("57 features, 30 s", "57 features, 10 s", "MFCC statistics")
+_TITLES = {"svm": "SVM", "logistic": "logistic regression", "xgboost": "XGBoost"}
+
+
+def _members(blocks: tuple[str, ...], key: str, what: str, models: str, **options) -> list[Member]:
+    return [
+        Member(f"{model}_{key}", f"{_TITLES[model]}, {what}", blocks, model, **options)
+        for model in models.split()
+    ]
+
+
+SCRATCH, PRETRAINED, ANY_MUSIC = "best_scratch", "best_pretrained", "best_pretrained_any_music"
+"""Names of the headlines."""
+
+_PUBLISHED_ONLY = {"taggrams", "tag percentiles", "tag log-odds"}
+_EVERY = "svm logistic xgboost"
 MEMBERS = {
     member.name: member
     for member in [
-        Member("svm_30s", "SVM, 57 features, 30 s", _BY_HAND[:1], "svm"),
-        Member("svm_10s", "SVM, 57 features, 10 s", _BY_HAND[1:2], "svm"),
-        Member("svm_mfcc", "SVM, MFCC statistics", _BY_HAND[2:], "svm"),
-        Member("svm_by_hand", "SVM, all by hand", _BY_HAND, "svm"),
-        Member("logistic_by_hand", "logistic regression, all by hand", _BY_HAND, "logistic"),
-        Member("xgboost_by_hand", "XGBoost, all by hand", _BY_HAND, "xgboost"),
-        Member("svm_tags", "SVM, taggrams", ("taggrams",), "svm", True),
-        Member("logistic_tags", "logistic regression, taggrams", ("taggrams",), "logistic", True),
-        Member("xgboost_tags", "XGBoost, taggrams", ("taggrams",), "xgboost", True),
-        Member("svm_tags_by_hand", "SVM, taggrams + by hand", ("taggrams", *_BY_HAND), "svm", True),
-        Member(
-            "logistic_tags_by_hand",
-            "logistic regression, taggrams + by hand",
-            ("taggrams", *_BY_HAND),
-            "logistic",
-            True,
-        ),
-        Member(
-            "xgboost_tags_by_hand",
-            "XGBoost, taggrams + by hand",
-            ("taggrams", *_BY_HAND),
-            "xgboost",
-            True,
+        *_members(_BY_HAND[:1], "30s", "57 features, 30 s", "svm"),
+        *_members(_BY_HAND[1:2], "10s", "57 features, 10 s", "svm"),
+        *_members(_BY_HAND[2:], "mfcc", "MFCC statistics", "svm"),
+        *_members(_BY_HAND, "by_hand", "all by hand", _EVERY),
+        *_members(("taggrams",), "tags", "taggrams", _EVERY, pretrained=True),
+        *_members(
+            ("taggrams", *_BY_HAND), "tags_by_hand", "taggrams + by hand", _EVERY, pretrained=True
         ),
     ]
 }
 """Every classical member by its name."""
-
-
-def _by_hand(dataset: Dataset, segment_s: float) -> pd.DataFrame:
-    table = features.table(dataset, segment_s=segment_s)
-    frame = pd.DataFrame(table.X, columns=list(table.names))
-    tracks = frame.groupby(table.items["track_id"].to_numpy())
-    if table.items["track_id"].is_unique:
-        return tracks.first()
-    return tracks.mean().join(tracks.std(ddof=0), rsuffix="_spread")
-
-
-def _mfcc(dataset: Dataset, first: Dataset | None = None) -> pd.DataFrame:
-    """Return statistics of cepstra and of their changes, read off the same spectrograms."""
-    data = inputs.load(first or dataset, "spectrogram")
-    if first:
-        data = inputs.like(dataset, data)
-    X = np.hstack(
-        [
-            deep.mfcc_statistics(data.x),
-            deep.mfcc_statistics(np.abs(np.diff(data.x.astype(np.int16), axis=-1))),
-        ]
-    )
-    return pd.DataFrame(X, index=data.items["track_id"].to_numpy())
-
-
-def _taggrams(dataset: Dataset) -> pd.DataFrame:
-    found = representations.taggrams(statistics=("mean", "std"), root=dataset.root)
-    return pd.DataFrame(found.X, index=list(found.track_ids))
-
-
-BLOCKS: dict[str, Callable[[Dataset], pd.DataFrame]] = {
-    "57 features, 30 s": partial(_by_hand, segment_s=30.0),
-    "57 features, 10 s": partial(_by_hand, segment_s=10.0),
-    "MFCC statistics": _mfcc,
-    "taggrams": _taggrams,
-}
-"""What is known of each track: name → function that returns one row a track."""
 
 
 def run_members(
@@ -148,14 +111,15 @@ def run_members(
     seed : int
         Seed of training.
     elsewhere : Dataset, optional
-        Other music that members without pretraining predict, too: rows of stage
-        ``elsewhere``.
+        Other music that members predict, too, where their blocks can be had of it: rows
+        of stage ``elsewhere``.
 
     Returns
     -------
     StudyResult
         Rows of the stages ``inner``, ``final`` and ``elsewhere``; ``runs`` say what was
-        chosen. A member whose block is not there is noted in ``impossible``.
+        chosen. A member whose block is not there is noted in ``impossible``, and so is one
+        that cannot describe the other music (stage ``elsewhere``).
 
     Raises
     ------
@@ -177,13 +141,13 @@ def run_members(
         try:
             data = material.of(member)
         except ProjectError as reason:
-            impossible.append(
-                {
-                    "model": name, "segment_s": inputs.CLIP_S, "source": "none",
-                    "protocol": PROTOCOL, "stage": "final", "n_tracks": 0, "reason": str(reason),
-                }
-            )  # fmt: skip
+            impossible.append(_impossible(name, "final", reason, dataset))
             continue
+        if elsewhere:
+            try:
+                data = material.with_other_music(data, member)
+            except ProjectError as reason:
+                impossible.append(_impossible(name, "elsewhere", reason, elsewhere))
         for stage in ("inner", "final"):
             unit = Unit(
                 model=name,
@@ -237,39 +201,52 @@ class Blocks:
 
 
 class _Material:
-    """Blocks of a data set, each computed once."""
+    """Blocks of a data set and of other music, each computed once."""
 
     def __init__(self, dataset: Dataset, elsewhere: Dataset | None):
         self._dataset, self._elsewhere = dataset, elsewhere
-        self._blocks: dict[str, pd.DataFrame] = {}
-        self._others: dict[str, pd.DataFrame] = {}
+        self._blocks: dict[tuple[str, bool], pd.DataFrame | ProjectError] = {}
 
     def of(self, member: Member) -> Blocks:
-        for name in member.blocks:
-            if name not in self._blocks:
-                self._blocks[name] = BLOCKS[name](self._dataset)
-        items = _having(self._dataset.tracks, [self._blocks[name] for name in member.blocks])
+        """Return a member's blocks of the tracks that have all of them."""
+        items, X = self._aligned(self._dataset, member.blocks)
         split = splits.make_splits(items, PROTOCOL)[0]
-        others = self._dataset.tracks.iloc[:0]
-        if self._elsewhere and not member.pretrained:
-            for name in member.blocks:
-                if name not in self._others:
-                    self._others[name] = self._of_other_music(name)
-            others = _having(self._elsewhere.tracks, [self._others[name] for name in member.blocks])
-        return Blocks(
-            items,
-            [self._blocks[name].loc[items["track_id"]].to_numpy(float) for name in member.blocks],
-            split,
-            others,
-            [self._others[name].loc[others["track_id"]].to_numpy(float) for name in member.blocks]
-            if len(others)
-            else [],
-        )
+        return Blocks(items, X, split, items.iloc[:0], [])
 
-    def _of_other_music(self, name: str) -> pd.DataFrame:
-        if BLOCKS[name] is _mfcc:
-            return _mfcc(self._elsewhere, self._dataset)
-        return BLOCKS[name](self._elsewhere)
+    def with_other_music(self, data: Blocks, member: Member) -> Blocks:
+        """Return the blocks with those of the other music beside them."""
+        items, X = self._aligned(self._elsewhere, member.blocks)
+        return replace(data, elsewhere_items=items, elsewhere_X=X)
+
+    def _aligned(
+        self, music: Dataset, names: tuple[str, ...]
+    ) -> tuple[pd.DataFrame, list[np.ndarray]]:
+        blocks = [self._block(name, music) for name in names]
+        items = _having(music.tracks, blocks)
+        if items.empty:
+            raise ProjectError(f"{music.title}: no track has {' and '.join(names)}")
+        return items, [block.loc[items["track_id"]].to_numpy(float) for block in blocks]
+
+    def _block(self, name: str, music: Dataset) -> pd.DataFrame:
+        key = (name, music is self._dataset)
+        if key not in self._blocks:
+            try:
+                self._blocks[key] = BLOCKS[name](music, self._dataset)
+            except ProjectError as reason:
+                self._blocks[key] = reason
+        if isinstance(self._blocks[key], ProjectError):
+            raise self._blocks[key]
+        return self._blocks[key]
+
+
+def _impossible(name: str, stage: str, reason: ProjectError, music: Dataset) -> dict:
+    text = str(reason)
+    for folder, called in ((music.root, music.title), (project.data_root(), "DATA_ROOT")):
+        text = text.replace(str(folder), called)
+    return {
+        "model": name, "segment_s": inputs.CLIP_S, "source": "none", "protocol": PROTOCOL,
+        "stage": stage, "n_tracks": 0, "reason": text,
+    }  # fmt: skip
 
 
 def _having(tracks: pd.DataFrame, blocks: list[pd.DataFrame]) -> pd.DataFrame:
@@ -374,6 +351,7 @@ class Choice:
     accuracy: float
 
 
+_LEADS = (1.0, 3.0, 8.0)
 _GRIDS = {
     "svm": [{"C": C, "gamma": gamma} for C in (1.0, 3.0, 10.0, 30.0) for gamma in (0.1, 0.3, 1.0)],
     "logistic": [{"C": C} for C in (0.3, 3.0, 30.0, 300.0)],
@@ -410,7 +388,7 @@ def choose(
         The setting with the least loss.
     """
     choices = []
-    for parameters in _GRIDS[model]:
+    for parameters in _settings(model, len(X)):
         scores = np.zeros((len(y), int(y.max()) + 1))
         for fit, score in folds:
             fitted = _fitted(model, parameters, [block[fit] for block in X], y[fit], seed=seed)
@@ -422,24 +400,37 @@ def choose(
     return min(choices, key=lambda choice: choice.loss)
 
 
+def _settings(model: str, n_blocks: int) -> list[dict]:
+    """Return what is tried; trees do not care how much a block is stretched."""
+    leads = _LEADS if n_blocks > 1 and model != "xgboost" else (1.0,)
+    return [setting | {"lead": lead} for setting in _GRIDS[model] for lead in leads]
+
+
 def _fitted(
     model: str, parameters: dict, X: list[np.ndarray], y: np.ndarray, *, seed: int
 ) -> Callable[[list[np.ndarray]], np.ndarray]:
     """Fit a classifier, and return what gives the scores [n, n_classes] of other rows."""
-    # Each block is scaled by the rows that are fitted on, and weighs the same as any other.
-    scales = [(block.mean(axis=0), block.std(axis=0) + 1e-9, block.shape[1]) for block in X]
+    parameters = dict(parameters)
+    # Each block is scaled by the rows that are fitted on, so that all weigh the same whatever
+    # their numbers of columns; then the first one is stretched.
+    shares = np.array([parameters.pop("lead"), *np.ones(len(X) - 1)])
+    shares /= np.linalg.norm(shares)
+    scales = [
+        (block.mean(axis=0), (block.std(axis=0) + 1e-9) * np.sqrt(block.shape[1]) / share, share)
+        for block, share in zip(X, shares, strict=True)
+    ]
 
     def scaled(blocks: list[np.ndarray]) -> np.ndarray:
-        return np.hstack(
-            [
-                ((block - mean) / std).clip(-_LARGEST, _LARGEST) / np.sqrt(width * len(scales))
-                for block, (mean, std, width) in zip(blocks, scales, strict=True)
-            ]
-        )
+        columns = []
+        for block, (mean, unit, share) in zip(blocks, scales, strict=True):
+            most = _LARGEST * share / np.sqrt(block.shape[1])
+            columns.append(((block - mean) / unit).clip(-most, most))
+        return np.hstack(columns)
 
     if model == "svm":
-        estimator = SVC(**parameters).fit(scaled(X), y)
-        return lambda blocks: estimator.decision_function(scaled(blocks))
+        # One against the rest: distances say more about how sure it is than votes of pairs do.
+        estimator = OneVsRestClassifier(SVC(**parameters)).fit(scaled(X), y)
+        return lambda blocks: _one_score_a_class(estimator.decision_function(scaled(blocks)))
     if model == "logistic":
         estimator = LogisticRegression(**parameters, max_iter=3000).fit(scaled(X), y)
     else:
@@ -448,6 +439,11 @@ def _fitted(
             max_bin=64, tree_method="hist", random_state=seed, n_jobs=1,
         ).fit(scaled(X), y)  # fmt: skip
     return lambda blocks: np.log(estimator.predict_proba(scaled(blocks)).clip(1e-6))
+
+
+def _one_score_a_class(scores: np.ndarray) -> np.ndarray:
+    """Return scores with one column a class: of two classes, the classifier gives one column."""
+    return np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
 
 
 def _loss(probabilities: np.ndarray, y: np.ndarray) -> float:
@@ -525,13 +521,38 @@ class Headline:
     ----------
     name, title : str
         Its key, and its name for readers.
-    members : list of str
-        Models whose ``inner`` and ``final`` rows are stored.
+    members : tuple of str
+        Models whose ``inner`` and ``final`` rows are stored. Those that lack either are
+        left out.
+    needs : tuple of str
+        Members of which at least one has to be there; without any, the headline would be
+        another one under a wrong name. Empty if none is needed.
     """
 
     name: str
     title: str
-    members: list[str]
+    members: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+
+
+def headlines(networks: Sequence[str], members: Sequence[str] = tuple(MEMBERS)) -> list[Headline]:
+    """Return the study's headlines: without pretraining, with it, and with it on any music.
+
+    Parameters
+    ----------
+    networks : sequence of str
+        Networks trained from scratch whose ``inner`` and ``final`` rows are stored.
+    members : sequence of str
+        Names in `MEMBERS`.
+    """
+    pretrained = tuple(name for name in members if MEMBERS[name].pretrained)
+    scratch = (*networks, *(name for name in members if name not in pretrained))
+    of_sound = tuple(name for name in pretrained if not _PUBLISHED_ONLY & {*MEMBERS[name].blocks})
+    return [
+        Headline(SCRATCH, "without pretraining", scratch),
+        Headline(PRETRAINED, "with pretraining", scratch + pretrained, pretrained),
+        Headline(ANY_MUSIC, "with pretraining, on any music", scratch + of_sound, of_sound),
+    ]
 
 
 def run_headlines(
@@ -547,11 +568,11 @@ def run_headlines(
     Parameters
     ----------
     dataset : Dataset
-        Whose tracks they are.
+        Whose tracks they are. Without its files, the stored predictions are returned.
     predictions : pd.DataFrame
         Rows of all members, of the stages ``inner``, ``final`` and ``elsewhere``.
     headlines : list of Headline
-        What to join. Members without rows are left out.
+        What to join.
     study : str
         Name under which predictions are stored.
     outputs : Outputs
@@ -560,15 +581,34 @@ def run_headlines(
     Returns
     -------
     StudyResult
-        Rows of the stages ``final`` and ``elsewhere``; ``runs`` hold each headline's
-        ``weights``, and accuracy and loss on the inner rows.
+        Rows of the stages ``final`` and, where every weighed member has them,
+        ``elsewhere``; ``runs`` hold each headline's ``weights`` and the members
+        ``left_out``, with accuracy and loss on the inner rows. A headline without any
+        member, or without one that it needs, is noted in ``impossible``.
+
+    Raises
+    ------
+    ProjectError
+        If no headline has a member.
     """
-    tasks = []
+    store = Store(study, outputs)
+    if project.from_predictions() or not dataset.available:
+        return store.load()
+    tasks, impossible = [], []
     for headline in headlines:
         rows = predictions[predictions["model"].isin(headline.members)]
+        members = members_with_both(rows)
+        if not members or (headline.needs and not set(members) & set(headline.needs)):
+            wanted = headline.needs or headline.members
+            reason = ProjectError(
+                f"none of {', '.join(wanted)} has predictions of the training and the test part"
+            )
+            impossible.append(_impossible(headline.name, "final", reason, dataset))
+            continue
+        rows = rows[rows["model"].isin(members)]
         unit = Unit(
             model=headline.name,
-            input=" + ".join(sorted(set(rows["model"]))),
+            input=" + ".join(members),
             source="predictions",
             segment_s=inputs.CLIP_S,
             protocol=PROTOCOL,
@@ -579,8 +619,18 @@ def run_headlines(
             split_digest="",
             recipe=str(RECIPE),
         )
-        tasks.append(Task(unit, HeadlineWork(unit, rows, dataset.genres, dataset.name)))
-    return Store(study, outputs).run(tasks, impossible=pd.DataFrame(), desc="headlines")
+        left_out = sorted(set(headline.members) - set(members))
+        work = HeadlineWork(unit, rows, dataset.genres, dataset.name, left_out)
+        tasks.append(Task(unit, work))
+    if not tasks:
+        raise ProjectError(f"{dataset.title}: no headline can be made: {impossible[0]['reason']}")
+    return store.run(tasks, impossible=pd.DataFrame(impossible), desc="headlines")
+
+
+def members_with_both(rows: pd.DataFrame) -> list[str]:
+    """Return the models that have predicted both the training and the test part, sorted."""
+    stages = rows[rows["stage"].isin(["inner", "final"])].groupby("model")["stage"].nunique()
+    return sorted(stages.index[stages == 2])
 
 
 @dataclass(frozen=True)
@@ -591,62 +641,49 @@ class HeadlineWork:
     rows: pd.DataFrame
     genres: tuple[str, ...]
     dataset: str
+    left_out: list[str] = field(default_factory=list)
 
     def __call__(self) -> tuple[pd.DataFrame, dict]:
         """Return the joined rows, and the weights with how they were found."""
-        inner, y = self._stage("inner")
-        if not inner:
-            raise ProjectError(
-                f"{self.unit.model}: no member has predictions of the training part; train its "
-                "members first"
-            )
+        inner, items = self._stage("inner", sorted(set(self.rows["model"])))
+        y = pd.Categorical(items["genre"], categories=self.genres).codes.astype(int)
         weights = choose_weights(inner, y)
         joined = sum(weight * inner[name] for name, weight in weights.items())
-        parts = []
-        for stage in ("final", "elsewhere"):
-            found, _ = self._stage(stage, names=list(weights))
-            if set(found) != set(weights):
-                continue
-            items = self._items(stage, list(weights))
-            rows = experiments.prediction_rows(
-                self.unit,
-                sum(weight * found[name] for name, weight in weights.items()),
-                items=items,
-                genres=self.genres,
-                dataset=self.dataset if stage == "final" else "elsewhere",
-                n_train=len(y),
-            )
-            parts.append(rows.assign(stage=stage))
+        parts = [self._joined(stage, weights, len(y)) for stage in ("final", "elsewhere")]
         record = asdict(self.unit) | {
             "run_id": self.unit.run_id,
             "n_train": len(y),
             "n_train_tracks": len(y),
-            "n_test": int((parts[0]["stage"] == "final").sum()),
+            "n_test": len(parts[0]),
             "weights": {name: round(weight, 4) for name, weight in weights.items()},
+            "left_out": self.left_out,
             "validation_accuracy": float((joined.argmax(axis=1) == y).mean()),
             "validation_loss": _loss(joined, y),
         }
-        return pd.concat(parts, ignore_index=True), record
+        return pd.concat([part for part in parts if len(part)], ignore_index=True), record
 
-    def _items(self, stage: str, names: list[str]) -> pd.DataFrame:
-        """Return the tracks that every member has predicted at a stage."""
+    def _joined(self, stage: str, weights: dict[str, float], n_train: int) -> pd.DataFrame:
+        """Return the weighted rows of a stage; none if a member has none."""
+        found, items = self._stage(stage, list(weights))
+        if set(found) != set(weights):
+            return self.rows.iloc[:0]
+        rows = experiments.prediction_rows(
+            self.unit,
+            sum(weight * found[name] for name, weight in weights.items()),
+            items=items,
+            genres=self.genres,
+            dataset=self.dataset if stage == "final" else "elsewhere",
+            n_train=n_train,
+        )
+        return rows.assign(stage=stage)
+
+    def _stage(self, stage: str, names: list[str]) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+        """Return members' probabilities of the tracks that all of them predicted, and these."""
         rows = self.rows[(self.rows["stage"] == stage) & self.rows["model"].isin(names)]
-        everyone = rows.groupby("track_id")["model"].nunique().eq(rows["model"].nunique())
-        items = rows.drop_duplicates("track_id").set_index("track_id").loc[everyone[everyone].index]
-        items = items.rename(columns={"y_true": "genre"})[["genre"]].reset_index()
-        return items.assign(segment_start_s=0.0)
-
-    def _stage(
-        self, stage: str, names: list[str] | None = None
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        rows = self.rows[self.rows["stage"] == stage]
-        names = names or sorted(set(rows["model"]))
-        if not len(rows):
-            return {}, np.empty(0, dtype=int)
-        items = self._items(stage, names)
-        found = {
-            name: by_track(rows[rows["model"] == name]).loc[items["track_id"]].to_numpy(float)
-            for name in names
-            if (rows["model"] == name).any()
+        found = {name: by_track(group) for name, group in rows.groupby("model")}
+        tracks = rows.groupby("track_id").agg(n=("model", "nunique"), genre=("y_true", "first"))
+        items = tracks[tracks["n"] == len(found)].reset_index().assign(segment_start_s=0.0)
+        ordered = {
+            name: part.loc[items["track_id"]].to_numpy(float) for name, part in found.items()
         }
-        return found, pd.Categorical(items["genre"], categories=self.genres).codes.astype(int)
+        return ordered, items

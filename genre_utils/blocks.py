@@ -1,0 +1,142 @@
+"""What is known of each track, in blocks of numbers that classical models can join.
+
+A block function is called as ``block(music, learnt_from)``: it describes the tracks of
+`music`, and whatever has to be measured first (which pictures, which statistics of a
+normalisation) is measured on the training part of `learnt_from`. For the data set that is
+learnt from, both are the same.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from genre_utils import contamination, deep, features, inputs, project, representations
+from genre_utils.datasets import Dataset
+from genre_utils.models import msd_convnet as convnet
+from genre_utils.project import ProjectError
+
+_CONVNET_RECIPE = "1"
+_SMALLEST = 1e-4
+
+
+def _by_hand(music: Dataset, learnt_from: Dataset, *, segment_s: float) -> pd.DataFrame:
+    """Return the 57 features; over several segments, their means and deviations."""
+    table = features.table(music, segment_s=segment_s)
+    frame = pd.DataFrame(table.X, columns=list(table.names))
+    tracks = frame.groupby(table.items["track_id"].to_numpy())
+    if segment_s >= inputs.CLIP_S:
+        return tracks.first()
+    return tracks.mean().join(tracks.std(ddof=0), rsuffix="_spread")
+
+
+def _mfcc(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
+    """Return statistics of cepstra and of their changes, read off the same spectrograms."""
+    data = inputs.load(learnt_from, "spectrogram")
+    if music is not learnt_from:
+        data = inputs.like(music, data)
+    X = np.hstack(
+        [
+            deep.mfcc_statistics(data.x),
+            deep.mfcc_statistics(np.abs(np.diff(data.x.astype(np.int16), axis=-1))),
+        ]
+    )
+    return pd.DataFrame(X, index=data.items["track_id"].to_numpy())
+
+
+def _taggrams(music: Dataset, learnt_from: Dataset, *, statistics: Sequence[str]) -> pd.DataFrame:
+    """Return statistics of the 50 tags' scores, as published for GTZAN's tracks."""
+    found = representations.taggrams(statistics=statistics, root=music.root)
+    return pd.DataFrame(found.X, index=list(found.track_ids))
+
+
+def _tag_log_odds(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
+    """Return mean and deviation of the tags' log-odds, where rare tags count as common ones."""
+    series = representations.taggram_series(root=music.root)
+    rows = []
+    for scores in series.values():
+        scores = scores.clip(_SMALLEST, 1 - _SMALLEST)
+        log_odds = np.log(scores / (1 - scores))
+        rows.append(np.concatenate([log_odds.mean(axis=0), log_odds.std(axis=0)]))
+    return pd.DataFrame(np.stack(rows), index=list(series))
+
+
+def _convnet(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
+    """Return 160 features of the MSD convnet, normalised by the training part's statistics.
+
+    Of sound where (nearly) all tracks learnt from have it, else of pictures, as
+    `contamination.picture_power` reads them. No statistic has seen a test track.
+    """
+    if learnt_from.synthetic:
+        raise ProjectError("a network that heard real music is not asked about made-up sounds")
+    network = convnet.load()
+    tracks = learnt_from.tracks
+    n_sounds, n_pictures = (tracks[name].notna().sum() for name in ("audio_path", "image_path"))
+    read = _sounds if n_sounds >= n_pictures else _pictures
+    ids, digest, power = read(music, network)
+    learnt_ids, learnt_digest, learnt_power = (
+        (ids, digest, power) if music is learnt_from else read(learnt_from, network)
+    )
+    parts = tracks.set_index("track_id")["fault_filtered_split"].reindex(learnt_ids)
+    train = list(parts.index[parts.eq("train")])
+    test = set(parts.index[parts.eq("test")])
+
+    def embedded() -> np.ndarray:
+        statistics = convnet.measure(network, learnt_power(train), train=train, test=test)
+        return np.concatenate([convnet.embed(network, power([track]), statistics) for track in ids])
+
+    key = project.text_digest(
+        _CONVNET_RECIPE, network.weights.digest, read.__name__, digest, learnt_digest, *train
+    )
+    X = _kept(project.cache_root() / "msd_convnet" / "embeddings" / f"{key}.npy", embedded)
+    return pd.DataFrame(X, index=list(ids), columns=list(network.names))
+
+
+def _sounds(music: Dataset, network: convnet.MsdConvnet):
+    """Return tracks with sound, a digest of them, and what gives their powers."""
+    paths = music.tracks.set_index("track_id")["audio_path"].dropna()
+    clips = convnet.clips(network, paths.to_dict())
+    ids = tuple(sorted(clips.files))
+    digest = project.text_digest(*(part for track in ids for part in (track, clips.digests[track])))
+    return ids, digest, clips.power
+
+
+def _pictures(music: Dataset, network: convnet.MsdConvnet):
+    """Return the same from pictures: the data set's own, or drawn from its sound."""
+    data = inputs.load(music, "picture")
+    ids = tuple(data.items["track_id"])
+    position = {track: at for at, track in enumerate(ids)}
+
+    def power(tracks: Sequence[str]) -> list[np.ndarray]:
+        return [
+            contamination.picture_power(data.x[position[track], 0], network.weights)[None]
+            for track in tracks
+        ]
+
+    return ids, data.digest, power
+
+
+def _kept(file, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """Return an array from the cache; compute it where it is not there."""
+    try:
+        return np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        X = compute()
+    buffer = io.BytesIO()
+    np.save(buffer, X)
+    project.write_atomic(file, buffer.getvalue())
+    return X
+
+
+BLOCKS: dict[str, Callable[[Dataset, Dataset], pd.DataFrame]] = {
+    "57 features, 30 s": partial(_by_hand, segment_s=30.0),
+    "57 features, 10 s": partial(_by_hand, segment_s=10.0),
+    "MFCC statistics": _mfcc,
+    "taggrams": partial(_taggrams, statistics=("mean", "std")),
+    "tag percentiles": partial(_taggrams, statistics=("p10", "p50", "p90")),
+    "tag log-odds": _tag_log_odds,
+    "MSD convnet": _convnet,
+}
+"""Name → function that returns one row of numbers a track; see the top of this module."""
