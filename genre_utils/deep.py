@@ -332,10 +332,10 @@ class NetworkWork(_Work):
     def __call__(self) -> tuple[pd.DataFrame, dict]:
         """Return the rows predicted and the record of how training went."""
         torch.set_num_threads(1)
-        split, targets = self.split, np.eye(len(self.genres), dtype=np.float32)[self._y]
+        split, targets = self.split, self._targets
         train = self._part(split.train)
         network = build(
-            systems.SYSTEMS[self.unit.model],
+            self._system,
             train,
             n_classes=len(self.genres),
             seed=self.unit.seed,
@@ -348,7 +348,7 @@ class NetworkWork(_Work):
             (train, targets[split.train]),
             valid=valid,
             recipe=self.recipe,
-            augment=systems.SYSTEMS[self.unit.model].augmentation,
+            augment=self._system.augmentation,
             checkpoint=self.checkpoint,
             desc=None,
         )
@@ -375,6 +375,15 @@ class NetworkWork(_Work):
             rows = pd.concat([rows, self._elsewhere(network)], ignore_index=True)
         self.checkpoint.unlink(missing_ok=True)
         return rows, record
+
+    @property
+    def _system(self) -> System:
+        return systems.SYSTEMS[self.unit.model]
+
+    @property
+    def _targets(self) -> np.ndarray:
+        """What each item is to be called: the probability of each genre."""
+        return np.eye(len(self.genres), dtype=np.float32)[self._y]
 
     def _elsewhere(self, network: nn.Module) -> pd.DataFrame:
         rows = experiments.prediction_rows(

@@ -121,10 +121,20 @@ class Report:
         width = int(figure.get_size_inches()[0] * 96)
         return Image(files["png"], format="png", width=width, alt=alt)
 
-    def keep_predictions(self) -> None:
-        """Count the stored predictions among this notebook's outputs."""
-        for ending in ("parquet", "json"):
-            self._note(self.outputs.results / "predictions" / f"{self.notebook}.{ending}")
+    def keep_predictions(self, *studies: str) -> None:
+        """Count stored predictions among this notebook's outputs.
+
+        Parameters
+        ----------
+        *studies : str
+            Names that they are stored under; by default the notebook's own. What is not
+            there is left out.
+        """
+        for study in studies or (self.notebook,):
+            for ending in ("parquet", "json"):
+                path = self.outputs.results / "predictions" / f"{study}.{ending}"
+                if path.is_file():
+                    self._note(path)
 
     def readme(self, **fragments: str) -> None:
         """Write the Markdown that stands between the README's markers of these names."""

@@ -581,10 +581,11 @@ def run_headlines(
     Returns
     -------
     StudyResult
-        Rows of the stages ``final`` and, where every weighed member has them,
-        ``elsewhere``; ``runs`` hold each headline's ``weights`` and the members
-        ``left_out``, with accuracy and loss on the inner rows. A headline without any
-        member, or without one that it needs, is noted in ``impossible``.
+        Rows of the stages ``inner`` (joined as well, of models that had not heard the
+        track), ``final`` and, where every weighed member has them, ``elsewhere``; ``runs``
+        hold each headline's ``weights`` and the members ``left_out``, with accuracy and
+        loss on the inner rows. A headline without any member, or without one that it
+        needs, is noted in ``impossible``.
 
     Raises
     ------
@@ -649,18 +650,20 @@ class HeadlineWork:
         y = pd.Categorical(items["genre"], categories=self.genres).codes.astype(int)
         weights = choose_weights(inner, y)
         joined = sum(weight * inner[name] for name, weight in weights.items())
-        parts = [self._joined(stage, weights, len(y)) for stage in ("final", "elsewhere")]
+        stages = ("inner", "final", "elsewhere")
+        parts = {stage: self._joined(stage, weights, len(y)) for stage in stages}
         record = asdict(self.unit) | {
             "run_id": self.unit.run_id,
             "n_train": len(y),
             "n_train_tracks": len(y),
-            "n_test": len(parts[0]),
+            "n_test": len(parts["final"]),
             "weights": {name: round(weight, 4) for name, weight in weights.items()},
             "left_out": self.left_out,
             "validation_accuracy": float((joined.argmax(axis=1) == y).mean()),
             "validation_loss": _loss(joined, y),
         }
-        return pd.concat([part for part in parts if len(part)], ignore_index=True), record
+        found = [part for part in parts.values() if len(part)]
+        return pd.concat(found, ignore_index=True), record
 
     def _joined(self, stage: str, weights: dict[str, float], n_train: int) -> pd.DataFrame:
         """Return the weighted rows of a stage; none if a member has none."""
@@ -672,7 +675,7 @@ class HeadlineWork:
             sum(weight * found[name] for name, weight in weights.items()),
             items=items,
             genres=self.genres,
-            dataset=self.dataset if stage == "final" else "elsewhere",
+            dataset="elsewhere" if stage == "elsewhere" else self.dataset,
             n_train=n_train,
         )
         return rows.assign(stage=stage)

@@ -232,9 +232,9 @@ def test_other_music_is_predicted_where_its_blocks_can_be_had(small):
     assert (note["model"], note["stage"]) == ("logistic_here", "elsewhere")
 
     joined = headline(small, result, ["svm_a"], study="alone").predictions
-    assert set(joined["stage"]) == {"final", "elsewhere"}
+    assert set(joined["stage"]) == {"inner", "final", "elsewhere"}
     both = headline(small, result, ["logistic_here"], study="both").predictions
-    assert set(both["stage"]) == {"final"}
+    assert set(both["stage"]) == {"inner", "final"}
 
 
 def test_members_resume_and_stored_rows_are_enough(small, monkeypatch):

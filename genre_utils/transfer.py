@@ -1,0 +1,286 @@
+"""Probe and fine-tune the pretrained networks that can be had, and find other music."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from genre_utils import (
+    audio,
+    datasets,
+    experiments,
+    finetuning,
+    inputs,
+    progress,
+    project,
+    splits,
+    training,
+)
+from genre_utils.datasets import Dataset
+from genre_utils.experiments import Store, StudyResult, Task, Unit
+from genre_utils.models import pretrained
+from genre_utils.models.weights import NOT_HERE
+from genre_utils.project import Outputs, ProjectError
+from genre_utils.results import Report
+from genre_utils.splits import Split
+
+PROBE, FINETUNED = " (probe)", " (fine-tuned)"
+"""What is put behind a network's name: stays as it is, or is trained further."""
+
+_RECIPE = 1
+_PROTOCOL = "fault_filtered"
+
+
+def other_music(name: str) -> Dataset | None:
+    """Return a folder of other music below the data folder, or None where there is none.
+
+    Parameters
+    ----------
+    name : str
+        Name of the folder; empty for none.
+    """
+    folder = project.data_root() / name
+    if not name or not folder.is_dir():
+        return None
+    return datasets.load(str(folder))
+
+
+def table_or_stored(
+    report: Report, slug: str, compute: Callable[..., pd.DataFrame], *arguments
+) -> pd.DataFrame:
+    """Compute a table and keep it; without what it needs, return the one that is stored.
+
+    Parameters
+    ----------
+    report : Report
+        Where tables are kept.
+    slug : str
+        Name of the table.
+    compute : callable
+        Called with `arguments`. Not called where only stored results may be used.
+
+    Returns
+    -------
+    pd.DataFrame
+        Empty where it can neither be computed nor read, and for made-up data, which
+        nobody has published anything about.
+    """
+    if report.dataset.synthetic:
+        return pd.DataFrame()
+    number = report.notebook.split("_")[0]
+    try:
+        if project.from_predictions() or not report.dataset.available:
+            return report.table(report.read(f"{number}_{slug}"), slug)
+        return report.table(compute(*arguments), slug)
+    except ProjectError:
+        return pd.DataFrame()
+
+
+def run_available(
+    dataset: Dataset,
+    names: Sequence[str],
+    *,
+    study: str,
+    outputs: Outputs,
+    fetch: bool = True,
+    finetune: bool = True,
+    epochs: int | None = None,
+    seed: int = 0,
+) -> StudyResult:
+    """Probe each pretrained network whose weights can be had, then train all of it.
+
+    Networks for pictures read the data set's own pictures (or pictures drawn from its
+    sound), those for sound its clips in windows. Trained on the fault-filtered training
+    part; fine-tuning takes its number of epochs from the validation part.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What is learnt from. Without its files, the stored predictions are returned.
+    names : sequence of str
+        Names in `pretrained.PRETRAINED`.
+    study : str
+        Name under which predictions are stored.
+    outputs : Outputs
+        Where they are stored.
+    fetch : bool
+        Whether weights that are not on this computer are fetched.
+    finetune : bool
+        Whether networks are trained further, too.
+    epochs : int, optional
+        Instead of those of `finetuning.RECIPE`.
+    seed : int
+        Seed of training.
+
+    Returns
+    -------
+    StudyResult
+        Rows of stage ``final``, the model's name with `PROBE` or `FINETUNED` behind it.
+        Networks that are left out are noted in ``impossible``, all of them where no
+        weights can be had: nothing is stored then.
+    """
+    store = Store(study, outputs)
+    stored = _stored(store)
+    if project.from_predictions() or not dataset.available:
+        return stored or _nothing(names, NOT_HERE)
+    found = pretrained.availability(names).set_index("name")
+    tasks, impossible = [], []
+    for name in names:
+        try:
+            _check_weights(found.loc[name], fetch=fetch)
+            tasks += _tasks(dataset, name, finetune=finetune, epochs=epochs, seed=seed, store=store)
+        except ProjectError as reason:
+            impossible.append(_note(name, str(reason).replace(str(dataset.root), dataset.title)))
+    if not tasks:
+        return _nothing(names, "", notes=impossible)
+    return store.run(tasks, impossible=pd.DataFrame(impossible), desc="pretrained networks")
+
+
+def _stored(store: Store) -> StudyResult | None:
+    try:
+        return store.load()
+    except ProjectError:
+        return None
+
+
+def _check_weights(row: pd.Series, *, fetch: bool) -> None:
+    if not row["available"]:
+        raise ProjectError(row["reason"])
+    if not fetch and row["reason"] == "can be fetched":
+        raise ProjectError(f"{NOT_HERE}, and this run was told to fetch none")
+
+
+def _note(name: str, reason: str) -> dict:
+    return {
+        "model": name, "segment_s": inputs.CLIP_S, "source": "none", "protocol": _PROTOCOL,
+        "stage": "final", "n_tracks": 0, "reason": reason,
+    }  # fmt: skip
+
+
+def _nothing(names: Sequence[str], reason: str, *, notes: list[dict] | None = None) -> StudyResult:
+    notes = notes or [_note(name, reason) for name in names]
+    return StudyResult(
+        pd.DataFrame(columns=["model", "stage", "protocol"]),
+        pd.DataFrame(columns=["model", "stage", "protocol"]),
+        pd.DataFrame(notes),
+    )
+
+
+def _tasks(dataset: Dataset, name: str, *, finetune, epochs, seed, store: Store) -> list[Task]:
+    items, rows, digest = _material(dataset, pretrained.PRETRAINED[name].input)
+    split = splits.make_splits(items, _PROTOCOL)[0]
+    recipe = replace(finetuning.RECIPE, seed=seed, epochs=epochs or finetuning.RECIPE.epochs)
+    tasks = []
+    for kind in (PROBE, FINETUNED)[: 1 + finetune]:
+        unit = Unit(
+            model=name + kind,
+            input=pretrained.PRETRAINED[name].input,
+            source=pretrained.PRETRAINED[name].input,
+            segment_s=inputs.CLIP_S,
+            protocol=_PROTOCOL,
+            fold=0,
+            seed=seed,
+            stage="final",
+            input_digest=digest,
+            split_digest=experiments.split_digest(split),
+            recipe=f"{_RECIPE}" + (f".{recipe.epochs}" if kind == FINETUNED else ""),
+        )
+        checkpoint = store.folder / f"{unit.run_id}.checkpoint"
+        work = _Work(
+            unit, name, items, rows, split, dataset.genres, dataset.name, recipe, checkpoint
+        )
+        tasks.append(Task(unit, work))
+    return tasks
+
+
+def _material(dataset: Dataset, reads: str):
+    """Return items, what each is read from, and a digest: pictures, or paths of sound files."""
+    if reads == "picture":
+        data = inputs.load(dataset, "picture")
+        return data.items, list(data.x[:, 0]), data.digest
+    tracks = dataset.tracks[dataset.tracks["audio_path"].notna()].reset_index(drop=True)
+    if tracks.empty:
+        raise ProjectError(f"{dataset.title} has no sound, which this network reads")
+    paths = list(tracks["audio_path"])
+    digest = project.text_digest(*map(project.file_digest, paths))
+    return tracks.assign(segment_start_s=0.0), paths, digest
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Train a probe on a network's embeddings; where wanted, train the network from there."""
+
+    unit: Unit
+    name: str
+    items: pd.DataFrame
+    sources: list
+    split: Split
+    genres: tuple[str, ...]
+    dataset: str
+    recipe: training.Recipe
+    checkpoint: object
+
+    def __call__(self) -> tuple[pd.DataFrame, dict]:
+        split, items = self.split, self.items
+        network = pretrained.load(self.name, genres=self.genres)
+        parts = {part: self._rows(network, getattr(split, part)) for part in _PARTS}
+        X = {
+            part: pretrained.average(network.features(x), owner)
+            for part, (x, owner) in parts.items()
+            if len(x) and part != "valid"
+        }
+        probe = finetuning.probe(X["train"], items.iloc[split.train], genres=self.genres)
+        record = asdict(self.unit) | {
+            "run_id": self.unit.run_id,
+            "n_train": len(split.train),
+            "n_train_tracks": len(split.train),
+            "n_test": len(split.test),
+            "n_parameters": network.n_parameters,
+            "pretrained": self.name,
+            "validation_accuracy": probe.search.score,
+        }
+        if self.unit.model.endswith(PROBE):
+            return self._outcome(probe.predict(X["test"]), record)
+        y = pd.Index(self.genres).get_indexer(items["genre"])
+        labelled = {
+            part: (x, y[getattr(split, part)][owner])
+            for part, (x, owner) in parts.items()
+            if len(x)
+        }
+        fit = finetuning.finetune(
+            network,
+            labelled["train"],
+            valid=labelled.get("valid"),
+            start=probe,
+            recipe=self.recipe,
+            checkpoint=self.checkpoint,
+        )
+        x, owner = parts["test"]
+        said = pretrained.average(training.predict(network.network, x, batch_size=8), owner)
+        return self._outcome(said, record | {"best_epoch": fit.best_epoch})
+
+    def _rows(self, network, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the network reads of some items, and which item each row is of."""
+        found = [self.sources[position] for position in positions]
+        if not found:
+            return np.empty(0), np.empty(0, dtype=int)
+        if network.source.input == "picture":
+            return np.stack(found), np.arange(len(found))
+        clips = progress.track(found, total=len(found), desc="clips")
+        return network.rows([audio.load(path, sr=network.source.sr) for path in clips],
+                            sr=network.source.sr)  # fmt: skip
+
+    def _outcome(self, probabilities: np.ndarray, record: dict) -> tuple[pd.DataFrame, dict]:
+        rows = experiments.prediction_rows(
+            self.unit,
+            probabilities,
+            items=self.items.iloc[self.split.test],
+            genres=self.genres,
+            dataset=self.dataset,
+            n_train=len(self.split.train),
+        )
+        return rows, record
+
+
+_PARTS = ("train", "valid", "test")
