@@ -69,8 +69,9 @@ def _members(blocks: tuple[str, ...], key: str, what: str, models: str, **option
 SCRATCH, PRETRAINED, ANY_MUSIC = "best_scratch", "best_pretrained", "best_pretrained_any_music"
 """Names of the headlines."""
 
-_PUBLISHED_ONLY = {"taggrams", "tag percentiles", "tag log-odds"}
+_PUBLISHED_ONLY = {"taggrams", "tag percentiles"}
 _EVERY = "svm logistic xgboost"
+_TWO = "svm logistic"
 MEMBERS = {
     member.name: member
     for member in [
@@ -80,16 +81,31 @@ MEMBERS = {
         *_members(_BY_HAND, "by_hand", "all by hand", _EVERY),
         *_members(("taggrams",), "tags", "taggrams", _EVERY, pretrained=True),
         *_members(
+            ("tag percentiles",), "tag_percentiles", "taggram percentiles", _TWO, pretrained=True
+        ),
+        *_members(
+            ("taggrams", _BY_HAND[0]), "tags_30s", "taggrams + 57 features", _TWO, pretrained=True
+        ),
+        *_members(
             ("taggrams", *_BY_HAND), "tags_by_hand", "taggrams + by hand", _EVERY, pretrained=True
         ),
+        *_members(("MSD convnet",), "convnet", "MSD convnet", _TWO, pretrained=True),
+        *_members(
+            ("MSD convnet", *_BY_HAND), "convnet_by_hand", "MSD convnet + by hand", _TWO,
+            pretrained=True,
+        ),
+        *_members(
+            ("taggrams", "MSD convnet"), "tags_convnet", "taggrams + MSD convnet", _TWO,
+            pretrained=True,
+        ),
     ]
-}
+}  # fmt: skip
 """Every classical member by its name."""
 
 
 def run_members(
     dataset: Dataset,
-    names: list[str],
+    names: Sequence[str] | None = None,
     *,
     study: str,
     outputs: Outputs,
@@ -102,8 +118,8 @@ def run_members(
     ----------
     dataset : Dataset
         What is learnt from. Without its files, the stored predictions are returned.
-    names : list of str
-        Names in `MEMBERS`.
+    names : sequence of str, optional
+        Names in `MEMBERS`; all of them by default.
     study : str
         Name under which predictions are stored.
     outputs : Outputs
@@ -126,6 +142,7 @@ def run_members(
     ProjectError
         If a name is unknown, or the data set has no fault-filtered split.
     """
+    names = list(MEMBERS) if names is None else names
     unknown = [name for name in names if name not in MEMBERS]
     if unknown:
         raise ProjectError(
@@ -535,16 +552,17 @@ class Headline:
     needs: tuple[str, ...] = ()
 
 
-def headlines(networks: Sequence[str], members: Sequence[str] = tuple(MEMBERS)) -> list[Headline]:
+def headlines(networks: Sequence[str], members: Sequence[str] | None = None) -> list[Headline]:
     """Return the study's headlines: without pretraining, with it, and with it on any music.
 
     Parameters
     ----------
     networks : sequence of str
         Networks trained from scratch whose ``inner`` and ``final`` rows are stored.
-    members : sequence of str
-        Names in `MEMBERS`.
+    members : sequence of str, optional
+        Names in `MEMBERS`; all of them by default.
     """
+    members = list(MEMBERS) if members is None else members
     pretrained = tuple(name for name in members if MEMBERS[name].pretrained)
     scratch = (*networks, *(name for name in members if name not in pretrained))
     of_sound = tuple(name for name in pretrained if not _PUBLISHED_ONLY & {*MEMBERS[name].blocks})

@@ -28,17 +28,7 @@ profile = "full"
 pretrained_networks = ["resnet18", "vit_b_16", "distilhubert", "ast"]
 fetch_weights = True
 finetune = True
-members = [
-    "svm_30s",
-    "svm_10s",
-    "svm_mfcc",
-    "svm_by_hand",
-    "logistic_by_hand",
-    "xgboost_by_hand",
-    "svm_tags",
-    "logistic_tags",
-    "xgboost_tags",
-]
+members = None
 networks = ["resnet_small", "cnn_gru"]
 seeds = [0, 1, 2, 3, 4]
 inner_seeds = [0]
