@@ -19,6 +19,7 @@ from genre_utils.models import msd_convnet as convnet
 from genre_utils.project import ProjectError
 
 _CONVNET_RECIPE = "1"
+_SMALLEST = 1e-4
 
 
 def _by_hand(music: Dataset, learnt_from: Dataset, *, segment_s: float) -> pd.DataFrame:
@@ -49,6 +50,16 @@ def _taggrams(music: Dataset, learnt_from: Dataset, *, statistics: Sequence[str]
     """Return statistics of the 50 tags' scores, as published for GTZAN's tracks."""
     found = representations.taggrams(statistics=statistics, root=music.root)
     return pd.DataFrame(found.X, index=list(found.track_ids))
+
+
+def _tag_log_odds(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
+    """Return mean and deviation of the tags' log-odds, where rare tags count like common ones."""
+    rows = {}
+    for track, scores in representations.taggram_series(root=music.root).items():
+        scores = scores.clip(_SMALLEST, 1 - _SMALLEST)
+        log_odds = np.log(scores / (1 - scores))
+        rows[track] = np.concatenate([log_odds.mean(axis=0), log_odds.std(axis=0)])
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def _convnet(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
@@ -124,6 +135,7 @@ BLOCKS: dict[str, Callable[[Dataset, Dataset], pd.DataFrame]] = {
     "MFCC statistics": _mfcc,
     "taggrams": partial(_taggrams, statistics=("mean", "std")),
     "tag percentiles": partial(_taggrams, statistics=("p10", "p50", "p90")),
+    "tag log-odds": _tag_log_odds,
     "MSD convnet": _convnet,
 }
 """Name → function that returns one row of numbers a track; see the top of this module."""

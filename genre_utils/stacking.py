@@ -69,7 +69,7 @@ def _members(blocks: tuple[str, ...], key: str, what: str, models: str, **option
 SCRATCH, PRETRAINED, ANY_MUSIC = "best_scratch", "best_pretrained", "best_pretrained_any_music"
 """Names of the headlines."""
 
-_PUBLISHED_ONLY = {"taggrams", "tag percentiles"}
+_PUBLISHED_ONLY = {"taggrams", "tag percentiles", "tag log-odds"}
 _EVERY = "svm logistic xgboost"
 _TWO = "svm logistic"
 MEMBERS = {
@@ -82,6 +82,10 @@ MEMBERS = {
         *_members(("taggrams",), "tags", "taggrams", _EVERY, pretrained=True),
         *_members(
             ("tag percentiles",), "tag_percentiles", "taggram percentiles", _TWO, pretrained=True
+        ),
+        *_members(
+            ("taggrams", "tag log-odds"), "tags_log_odds", "taggrams + log-odds", _TWO,
+            pretrained=True,
         ),
         *_members(
             ("taggrams", _BY_HAND[0]), "tags_30s", "taggrams + 57 features", _TWO, pretrained=True

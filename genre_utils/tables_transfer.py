@@ -11,6 +11,7 @@ from genre_utils.datasets import Dataset
 from genre_utils.distillation import DISTILLED
 from genre_utils.experiments import Store, StudyResult
 from genre_utils.models.classical import CLASSICAL
+from genre_utils.models.pretrained import PRETRAINED
 from genre_utils.project import Outputs, ProjectError
 from genre_utils.results import interval, markdown_table
 
@@ -32,6 +33,9 @@ def title(model: str) -> str:
         return stacking.MEMBERS[model].title
     if model.endswith(DISTILLED):
         return tables_deep.title(model.removesuffix(DISTILLED)) + DISTILLED
+    name, bracket, how = model.partition(" (")
+    if name in PRETRAINED:
+        return PRETRAINED[name].title + bracket + how
     return TITLES.get(model) or tables_deep.title(model)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genre_utils import datasets, features, project, splits, stacking
+from genre_utils import datasets, features, project, stacking
 from genre_utils.project import Outputs, ProjectError
 
 GENRES = ("blues", "metal", "pop")
@@ -327,14 +327,3 @@ def test_two_genres_are_enough(small):
     rows = run(dataset(tracks), ["svm_a", "logistic_b"]).predictions
     right = rows["p_blues"].gt(rows["p_metal"]) == rows["y_true"].eq("blues")
     assert right.groupby(rows["model"]).mean().min() > 0.6
-
-
-@pytest.mark.real_data
-def test_every_block_of_gtzan_describes_the_tracks_it_says(gtzan_root):
-    data = datasets.load("gtzan")
-    train = data.tracks.loc[data.tracks["fault_filtered_split"] == "train", "track_id"]
-    for name in ("57 features, 30 s", "57 features, 10 s", "taggrams"):
-        block = stacking.BLOCKS[name](data, data)
-        assert block.index.is_unique and np.isfinite(block.to_numpy()).all(), name
-        assert train.isin(block.index).all(), name
-    assert splits.PROTOCOLS[-1] == stacking.PROTOCOL
