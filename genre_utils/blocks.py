@@ -8,6 +8,7 @@ learnt from, both are the same.
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -63,34 +64,89 @@ def _tag_log_odds(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
 
 
 def _convnet(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
-    """Return 160 features of the MSD convnet, normalised by the training part's statistics.
+    """Return 160 features of the MSD convnet, normalised by the training part's statistics."""
+    network = convnet.load()
+    found = heard_by_convnet(music, learnt_from, network)
+    first = found if music is learnt_from else heard_by_convnet(learnt_from, learnt_from, network)
 
-    Of sound where (nearly) all tracks learnt from have it, else of pictures, as
-    `contamination.picture_power` reads them. No statistic has seen a test track.
+    def embedded() -> np.ndarray:
+        statistics = first.statistics(network)
+        return np.concatenate(
+            [convnet.embed(network, found.power([track]), statistics) for track in found.track_ids]
+        )
+
+    key = project.text_digest(
+        _CONVNET_RECIPE, network.weights.digest, found.digest, first.digest, *first.train
+    )
+    X = _kept(project.cache_root() / "msd_convnet" / "embeddings" / f"{key}.npy", embedded)
+    return pd.DataFrame(X, index=list(found.track_ids), columns=list(network.names))
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the MSD convnet hears, or sees, of a data set.
+
+    Attributes
+    ----------
+    track_ids : tuple of str
+        Tracks that could be read.
+    power : callable
+        Gives the powers in mel bands of some tracks.
+    digest : str
+        Of tracks, and of what they were read from.
+    source : {'audio', 'picture'}
+        What they were read from.
+    train, test : tuple of str
+        Those of the fault-filtered parts.
+    """
+
+    track_ids: tuple[str, ...]
+    power: Callable[[Sequence[str]], list[np.ndarray]]
+    digest: str
+    source: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def statistics(self, network: convnet.MsdConvnet) -> convnet.Statistics:
+        """Measure the statistics of the normalisation on the training part."""
+        return convnet.measure(network, self.power(self.train), train=self.train, test=self.test)
+
+
+def heard_by_convnet(music: Dataset, learnt_from: Dataset, network: convnet.MsdConvnet) -> Heard:
+    """Return what the MSD convnet hears of a data set.
+
+    Sound, where as many of the tracks learnt from have it as have pictures; else pictures,
+    as `contamination.picture_power` reads them: the data set's own, or drawn from its sound.
+
+    Parameters
+    ----------
+    music : Dataset
+        What is to be described.
+    learnt_from : Dataset
+        Decides between sound and pictures.
+    network : MsdConvnet
+        Whose kernels and filterbank to use.
+
+    Raises
+    ------
+    ProjectError
+        If the data are made up, or no track can be read.
     """
     if learnt_from.synthetic:
         raise ProjectError("a network that heard real music is not asked about made-up sounds")
-    network = convnet.load()
-    tracks = learnt_from.tracks
-    n_sounds, n_pictures = (tracks[name].notna().sum() for name in ("audio_path", "image_path"))
-    read = _sounds if n_sounds >= n_pictures else _pictures
-    ids, digest, power = read(music, network)
-    learnt_ids, learnt_digest, learnt_power = (
-        (ids, digest, power) if music is learnt_from else read(learnt_from, network)
+    columns = learnt_from.tracks[["audio_path", "image_path"]].notna().sum()
+    source = "audio" if columns["audio_path"] >= columns["image_path"] else "picture"
+    read = _sounds if source == "audio" else _pictures
+    track_ids, digest, power = read(music, network)
+    parts = music.tracks.set_index("track_id")["fault_filtered_split"].reindex(track_ids)
+    return Heard(
+        track_ids,
+        power,
+        project.text_digest(source, digest),
+        source,
+        tuple(parts.index[parts.eq("train")]),
+        tuple(parts.index[parts.eq("test")]),
     )
-    parts = tracks.set_index("track_id")["fault_filtered_split"].reindex(learnt_ids)
-    train = list(parts.index[parts.eq("train")])
-    test = set(parts.index[parts.eq("test")])
-
-    def embedded() -> np.ndarray:
-        statistics = convnet.measure(network, learnt_power(train), train=train, test=test)
-        return np.concatenate([convnet.embed(network, power([track]), statistics) for track in ids])
-
-    key = project.text_digest(
-        _CONVNET_RECIPE, network.weights.digest, read.__name__, digest, learnt_digest, *train
-    )
-    X = _kept(project.cache_root() / "msd_convnet" / "embeddings" / f"{key}.npy", embedded)
-    return pd.DataFrame(X, index=list(ids), columns=list(network.names))
 
 
 def _sounds(music: Dataset, network: convnet.MsdConvnet):

@@ -1,10 +1,12 @@
-"""Probe and fine-tune the pretrained networks that can be had, and find other music."""
+"""Probe pretrained networks, train them further where they can be had; find other music."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from genre_utils import (
     audio,
@@ -17,8 +19,11 @@ from genre_utils import (
     splits,
     training,
 )
+from genre_utils.augment import Augmentation
+from genre_utils.blocks import heard_by_convnet
 from genre_utils.datasets import Dataset
 from genre_utils.experiments import Store, StudyResult, Task, Unit
+from genre_utils.models import msd_convnet as convnet
 from genre_utils.models import pretrained
 from genre_utils.models.weights import NOT_HERE
 from genre_utils.project import Outputs, ProjectError
@@ -28,6 +33,13 @@ from genre_utils.splits import Split
 PROBE, FINETUNED = " (probe)", " (fine-tuned)"
 """What is put behind a network's name: stays as it is, or is trained further."""
 
+CONVNET = "MSD convnet"
+CONVNET_RECIPE = training.Recipe(
+    epochs=8, batch_size=16, learning_rate=3e-4, weight_decay=1e-2, label_smoothing=0.1
+)
+"""How the MSD convnet is trained further."""
+
+_CONVNET_CHANGES = Augmentation(masks=2, mixup=0.4)
 _RECIPE = 1
 _PROTOCOL = "fault_filtered"
 
@@ -137,6 +149,150 @@ def run_available(
     return store.run(tasks, impossible=pd.DataFrame(impossible), desc="pretrained networks")
 
 
+def run_convnet(
+    dataset: Dataset,
+    *,
+    study: str,
+    outputs: Outputs,
+    epochs: int | None = None,
+    seed: int = 0,
+    elsewhere: Dataset | None = None,
+) -> StudyResult:
+    """Train a head on the MSD convnet, and once more all of it.
+
+    Its statistics are those of the fault-filtered training part and stay what they are;
+    the validation part chooses the epoch.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What is learnt from. Without its files, the stored predictions are returned.
+    study : str
+        Name under which predictions are stored.
+    outputs : Outputs
+        Where they are stored.
+    epochs : int, optional
+        Instead of those of `CONVNET_RECIPE`.
+    seed : int
+        Seed of training.
+    elsewhere : Dataset, optional
+        Other music that is predicted, too: rows of stage ``elsewhere``.
+
+    Returns
+    -------
+    StudyResult
+        As `run_available`.
+    """
+    store = Store(study, outputs)
+    names = [CONVNET + PROBE, CONVNET + FINETUNED]
+    if project.from_predictions() or not dataset.available:
+        return _stored(store) or _nothing(names, NOT_HERE)
+    try:
+        network = convnet.load()
+        heard = heard_by_convnet(dataset, dataset, network)
+        items = dataset.tracks.set_index("track_id").loc[list(heard.track_ids)].reset_index()
+        split = splits.make_splits(items.assign(segment_start_s=0.0), _PROTOCOL)[0]
+    except ProjectError as error:
+        reason = str(error).replace(str(project.data_root()), "DATA_ROOT")
+        return _nothing(names, reason)
+    recipe = replace(CONVNET_RECIPE, seed=seed, epochs=epochs or CONVNET_RECIPE.epochs)
+    also = "".join(elsewhere.tracks["track_id"]) if elsewhere else ""
+    tasks = []
+    for name in names:
+        unit = Unit(
+            model=name,
+            input="mel bands",
+            source=heard.source,
+            segment_s=inputs.CLIP_S,
+            protocol=_PROTOCOL,
+            fold=0,
+            seed=seed,
+            stage="final",
+            input_digest=project.text_digest(heard.digest, network.weights.digest, also),
+            split_digest=experiments.split_digest(split),
+            recipe=f"{_RECIPE}.{recipe.epochs}",
+        )
+        checkpoint = store.folder / f"{unit.run_id}.checkpoint"
+        work = _ConvnetWork(unit, dataset, elsewhere, split, recipe, checkpoint)
+        tasks.append(Task(unit, work))
+    return store.run(tasks, impossible=pd.DataFrame(), desc="MSD convnet")
+
+
+@dataclass(frozen=True)
+class _ConvnetWork:
+    """Train a head on the MSD convnet, or all of it."""
+
+    unit: Unit
+    dataset: Dataset
+    elsewhere: Dataset | None
+    split: Split
+    recipe: training.Recipe
+    checkpoint: Path
+
+    def __call__(self) -> tuple[pd.DataFrame, dict]:
+        network, split, genres = convnet.load(), self.split, self.dataset.genres
+        heard = heard_by_convnet(self.dataset, self.dataset, network)
+        items = self.dataset.tracks.set_index("track_id").loc[list(heard.track_ids)].reset_index()
+        items = items.assign(segment_start_s=0.0)
+        y = pd.Index(genres).get_indexer(items["genre"])
+        targets = np.eye(len(genres), dtype=np.float32)[y]
+        statistics = heard.statistics(network)
+
+        def read(positions: np.ndarray) -> np.ndarray:
+            return convnet.inputs(heard.power([heard.track_ids[p] for p in positions]), statistics)
+
+        torch.manual_seed(self.unit.seed)
+        classifier = convnet.Classifier(
+            network,
+            statistics,
+            features=convnet.embed(network, heard.power(heard.train), statistics),
+            n_classes=len(genres),
+            train_layers=self.unit.model.endswith(FINETUNED),
+        )
+        fit = training.fit(
+            classifier,
+            (read(split.train), targets[split.train]),
+            valid=(read(split.valid), targets[split.valid]) if len(split.valid) else None,
+            recipe=self.recipe,
+            augment=_CONVNET_CHANGES,
+            checkpoint=self.checkpoint,
+        )
+        rows = self._rows(training.predict(classifier, read(split.test)), items.iloc[split.test])
+        if self.elsewhere:
+            others = heard_by_convnet(self.elsewhere, self.dataset, network)
+            x = convnet.inputs(others.power(others.track_ids), statistics)
+            known = self.elsewhere.tracks.set_index("track_id").loc[list(others.track_ids)]
+            known = known.reset_index().assign(segment_start_s=0.0)
+            theirs = self._rows(training.predict(classifier, x), known)
+            theirs = theirs.assign(stage="elsewhere", dataset="elsewhere")
+            rows = pd.concat([rows, theirs], ignore_index=True)
+        self.checkpoint.unlink(missing_ok=True)
+        return rows, asdict(self.unit) | {
+            "run_id": self.unit.run_id,
+            "n_train": len(split.train),
+            "n_train_tracks": len(split.train),
+            "n_test": len(split.test),
+            "n_parameters": sum(weights.numel() for weights in classifier.parameters()),
+            "pretrained": "Million Song Dataset",
+            "best_epoch": fit.best_epoch,
+            "validation_accuracy": float(
+                fit.history.set_index("epoch").loc[fit.best_epoch, "valid_accuracy"]
+            )
+            if len(split.valid)
+            else None,
+        }
+
+    def _rows(self, probabilities: np.ndarray, items: pd.DataFrame) -> pd.DataFrame:
+        return experiments.prediction_rows(
+            self.unit,
+            probabilities,
+            items=items,
+            genres=self.dataset.genres,
+            dataset=self.dataset.name,
+            n_train=len(self.split.train),
+        )
+
+
 def _stored(store: Store) -> StudyResult | None:
     try:
         return store.load()
@@ -219,7 +375,7 @@ class _Work:
     genres: tuple[str, ...]
     dataset: str
     recipe: training.Recipe
-    checkpoint: object
+    checkpoint: Path
 
     def __call__(self) -> tuple[pd.DataFrame, dict]:
         split, items = self.split, self.items
