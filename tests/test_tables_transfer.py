@@ -220,8 +220,3 @@ def test_pretrained_networks_without_weights_are_skipped_loudly(data, monkeypatc
     assert found.impossible["reason"].tolist() == ["weights not available here"]
     table = tables_transfer.accuracies(found, data, n_boot=50)
     assert table["model"].tolist() == ["resnet18"] and table["accuracy"].isna().all()
-
-
-def test_other_music_is_a_folder_below_the_data(monkeypatch, tmp_path):
-    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
-    assert transfer.other_music("") is None and transfer.other_music("newdata") is None
