@@ -293,6 +293,33 @@ class _ConvnetWork:
         )
 
 
+def earlier_networks(names: Sequence[str], *, outputs: Outputs) -> StudyResult:
+    """Return what notebook 05 stored of some networks on the fault-filtered test part.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names in `systems.SYSTEMS`.
+    outputs : Outputs
+        Where it is stored.
+
+    Returns
+    -------
+    StudyResult
+        Rows and runs of stage ``final``, all seeds; empty where nothing is stored.
+    """
+    stored = _stored(Store("05_sequence_models", outputs))
+    if stored is None:
+        return _nothing(names, "notebook 05 has stored nothing of it; run make 05")
+
+    def wanted(frame: pd.DataFrame) -> pd.DataFrame:
+        chosen = frame["model"].isin(names) & frame["protocol"].eq(_PROTOCOL)
+        return frame[chosen & frame["stage"].eq("final")]
+
+    nothing = stored.impossible.iloc[:0]
+    return StudyResult(wanted(stored.predictions), wanted(stored.runs), nothing)
+
+
 def _stored(store: Store) -> StudyResult | None:
     try:
         return store.load()
