@@ -63,7 +63,8 @@ def smoke(demo, isolated_from_results):
     from genre_utils import audit, features
 
     audit.audit(demo)
-    features.table(demo, segment_s=10.0)
+    for segment_s in (10.0, 30.0):
+        features.table(demo, segment_s=segment_s)
     for kind in ("log_mel", "mfcc"):
         features.series(demo, kind=kind)
     command = [sys.executable, "-m", "genre_utils.pipeline", "run", "--profile", "smoke"]
