@@ -46,8 +46,8 @@ def headlines(table: pd.DataFrame, anchors: pd.DataFrame, *, chance: float) -> F
     axis.set_xlim(0, 1)
     axis.grid(axis="y", visible=False)
     axis.set_xlabel(
-        "accuracy on the fault-filtered test "
-        "(95 % intervals: thick, drawing tracks; thin, artists; dotted: guessing)"
+        "accuracy on the fault-filtered test; dotted: guessing\n"
+        "(95 % intervals; thick: drawing tracks, thin: drawing artists)"
     )
     axis.set_title("How high can an honest number go?")
     return figure

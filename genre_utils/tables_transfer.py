@@ -20,9 +20,9 @@ _SUMMARY = [
     "accuracy_artist_high", "macro_f1", "macro_f1_low", "macro_f1_high", "n_artists",
 ]  # fmt: skip
 TITLES = {
-    stacking.SCRATCH: "everything without pretraining, joined",
-    stacking.PRETRAINED: "everything with pretraining, joined",
-    stacking.ANY_MUSIC: "the same without taggrams (works on any music)",
+    stacking.SCRATCH: "all joined, without pretraining",
+    stacking.PRETRAINED: "all joined, with pretraining",
+    stacking.ANY_MUSIC: "all joined, with pretraining but no taggrams",
 }
 """How tables call the headlines."""
 
