@@ -10,17 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 from numba import njit
-from numpy.lib.stride_tricks import sliding_window_view
 
-from genre_utils import features, project, spectral
+from genre_utils import features, gtzan_spectrogram, spectral
+from genre_utils.gtzan_spectrogram import ImageError, checked
 
-GTZAN_SHAPE = (370, 496)
+GTZAN_SHAPE = (370, gtzan_spectrogram.N_COLUMNS)
 """Height and width in pixels of GTZAN's own pictures."""
 
 _N_FFT, _HOP = 2048, 512
-_GTZAN_N_FFT, _GTZAN_OVERLAP, _GTZAN_BINS = 256, 32, 128
 _GTZAN_AXES_PX = 369.6
 _MARGIN = 0.05
 _LINE_PX = 1.5
@@ -32,10 +30,6 @@ _GTZAN_WIDTHS = {
     "pop": ((0, 2953),),
 }
 """Genre → (first track number, frames that the width of its picture stands for)."""
-
-
-class ImageError(project.ProjectError):
-    """A picture that cannot be read, or a signal that none can be made of."""
 
 
 def waveform_picture(
@@ -63,7 +57,7 @@ def waveform_picture(
     ImageError
         If the signal is empty or holds NaN or infinite samples.
     """
-    y = _checked(y)
+    y = checked(y)
     limit = limit or (1 + 2 * _MARGIN) * max(float(np.abs(y).max()), 1e-10)
     return _inked(*_envelope(y, width), bottom=-limit, top=limit, height=height, line=1.0)
 
@@ -88,7 +82,7 @@ def zcr_picture(y: np.ndarray, *, height: int = 128, width: int = 432) -> np.nda
     ImageError
         As `waveform_picture`.
     """
-    rate = spectral.zero_crossings(_checked(y), _N_FFT, _HOP)
+    rate = spectral.zero_crossings(checked(y), _N_FFT, _HOP)
     low, high = float(rate.min()), float(rate.max())
     margin = _MARGIN * (high - low) or 0.01
     low, high = low - margin, high + margin
@@ -126,7 +120,7 @@ def mel_picture(
     ImageError
         As `waveform_picture`.
     """
-    S = features.log_mel(_checked(y), sr=sr)
+    S = features.log_mel(checked(y), sr=sr)
     return _coloured(_levels(S[::-1], height, width), cmap)
 
 
@@ -160,7 +154,7 @@ def mfcc_picture(
     ImageError
         As `waveform_picture`.
     """
-    S = features.log_mel(_checked(y), sr=sr)
+    S = features.log_mel(checked(y), sr=sr)
     coefficients = scipy.fft.dct(S, axis=0, norm="ortho")[:n_mfcc]
     return _coloured(_levels(coefficients[::-1], height, width), cmap)
 
@@ -168,16 +162,10 @@ def mfcc_picture(
 def gtzan_picture(y: np.ndarray, *, n_frames: int | None = None) -> np.ndarray:
     """Draw a clip as the pictures that come with GTZAN are drawn.
 
-    A spectrogram by scipy's defaults (256 samples under a Tukey window, 32 of them
-    shared with the next frame, the mean taken away), natural logarithm, from the clip's
-    own least to its largest value. There are about six frames to a column of pixels; the
-    one that was drawn last, and is seen, is the last one that touches the column.
-
     Parameters
     ----------
     y : np.ndarray [shape=(n_samples,)]
-        Mono signal at 22,050 Hz, of at least two frames (480 samples). Its loudness has
-        no effect.
+        As for `gtzan_spectrogram.levels`.
     n_frames : int, optional
         How many frames the width stands for, where it is not the clip itself; see
         `gtzan_frames`.
@@ -191,34 +179,52 @@ def gtzan_picture(y: np.ndarray, *, n_frames: int | None = None) -> np.ndarray:
     Raises
     ------
     ImageError
-        If the signal is shorter than two frames, or holds NaN or infinite samples.
+        As `gtzan_spectrogram.levels`.
     """
-    y = _checked(y)
-    hop = _GTZAN_N_FFT - _GTZAN_OVERLAP
-    count = (len(y) - _GTZAN_OVERLAP) // hop - 1  # the last frame was not drawn
-    if count < 1:
-        raise ImageError(
-            f"the signal has {len(y)} samples; expected at least {2 * hop + _GTZAN_OVERLAP} "
-            "for a picture; take a longer piece"
-        )
-    framed = sliding_window_view(y, _GTZAN_N_FFT)[::hop][:count]
-    window = scipy.signal.get_window(("tukey", 0.25), _GTZAN_N_FFT).astype(np.float32)
-    centred = framed - framed.mean(axis=1, keepdims=True)
-    centred *= window
-    power = _one_sided(scipy.fft.rfft(centred, axis=1, overwrite_x=True), _GTZAN_BINS)
-    height, width = GTZAN_SHAPE
-    touched = np.ceil(np.arange(1, width + 1) * (n_frames or count) / width).astype(int) - 1
-    shown = power[np.clip(touched, 0, count - 1)]
     picture = np.full(GTZAN_SHAPE, 255, np.uint8)
-    audible = power[power > 0]
-    if not len(audible):
-        picture[:-1] = 0
-        return picture
-    low, high = np.log(audible.min()), np.log(audible.max())
-    levels = (np.log(np.maximum(shown, audible.min())) - low) * (255 / max(high - low, 1e-10))
-    from_top = ((np.arange(height - 1) + 0.6) * _GTZAN_BINS / _GTZAN_AXES_PX).astype(int)
-    picture[:-1] = np.rint(levels).astype(np.uint8).T[_GTZAN_BINS - 1 - from_top]
+    picture[:-1] = gtzan_spectrogram.levels(y, shown_frames=n_frames)[_bins_of_rows()]
     return picture
+
+
+def gtzan_levels(picture: np.ndarray) -> np.ndarray:
+    """Return the levels that one of GTZAN's pictures shows.
+
+    Parameters
+    ----------
+    picture : np.ndarray [shape=(370, 496), dtype=uint8]
+        As `gtzan_picture` draws it.
+
+    Returns
+    -------
+    S : np.ndarray [shape=(128, 496), dtype=uint8]
+        As `gtzan_spectrogram.levels`, from the row in the middle of each bin.
+
+    Raises
+    ------
+    ImageError
+        If the picture has another size.
+    """
+    if picture.shape != GTZAN_SHAPE:
+        raise ImageError(
+            f"the picture has the shape {picture.shape}; expected {GTZAN_SHAPE}, as "
+            "GTZAN's pictures have and images.gtzan_picture draws"
+        )
+    return picture[_middle_rows()]
+
+
+@lru_cache(maxsize=1)
+def _bins_of_rows() -> np.ndarray:
+    """Return the frequency bin that each row shows, from the top, but for the last row."""
+    n_bins = gtzan_spectrogram.N_BINS
+    from_top = (np.arange(GTZAN_SHAPE[0] - 1) + 0.6) * n_bins / _GTZAN_AXES_PX
+    return n_bins - 1 - from_top.astype(int)
+
+
+@lru_cache(maxsize=1)
+def _middle_rows() -> np.ndarray:
+    bins = _bins_of_rows()
+    every = range(gtzan_spectrogram.N_BINS)
+    return np.array([round(np.flatnonzero(bins == b).mean()) for b in every])
 
 
 def gtzan_frames(track_id: str, y: np.ndarray) -> int:
@@ -235,7 +241,7 @@ def gtzan_frames(track_id: str, y: np.ndarray) -> int:
     y : np.ndarray [shape=(n_samples,)]
         The track at 22,050 Hz.
     """
-    own = (len(y) - _GTZAN_OVERLAP) // (_GTZAN_N_FFT - _GTZAN_OVERLAP) - 1
+    own = gtzan_spectrogram.n_frames(len(y))
     genre, _, number = track_id.partition(".")
     widths = [frames for first, frames in _GTZAN_WIDTHS.get(genre, ()) if number >= f"{first:05d}"]
     return max([own, *widths[-1:]])
@@ -268,26 +274,6 @@ def load_picture(path: Path | str) -> np.ndarray:
             f"{path}: cannot be read as a picture ({error}); expected a PNG or JPEG file; "
             "fetch it again"
         ) from error
-
-
-def _checked(y: np.ndarray) -> np.ndarray:
-    y = np.ascontiguousarray(y, dtype=np.float32)
-    if y.ndim != 1 or not len(y) or not np.isfinite(y).all():
-        raise ImageError(
-            f"the signal has shape {y.shape}; expected one channel of finite samples; "
-            "load it with audio.load"
-        )
-    return y
-
-
-@njit(cache=True, nogil=True)
-def _one_sided(spectra, n_bins):
-    power = np.empty((spectra.shape[0], n_bins), np.float32)
-    for t in range(spectra.shape[0]):
-        for f in range(n_bins):
-            power[t, f] = 2 * (spectra[t, f].real ** 2 + spectra[t, f].imag ** 2)
-        power[t, 0] /= 2
-    return power
 
 
 def _envelope(series: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,25 +11,20 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import librosa
 import numpy as np
 import pandas as pd
 
-from genre_utils import audio, features, images, progress, project
+from genre_utils import audio, features, gtzan_spectrogram, images, progress, project
 from genre_utils.datasets import Dataset
+from genre_utils.gtzan_spectrogram import N_MELS, mel_centres
 
 CLIP_S = 30.0
 """Length in seconds that whole clips are brought to: longer ones are cut, shorter ones repeated."""
 
-N_MELS = 80
-"""Mel bands of a spectrogram that is read from a picture; sound gives 128."""
-
 _FEW_MISSING = 0.95
-_PICTURE_BINS, _PICTURE_ROWS, _PICTURE_AXES_PX = 128, 369, 369.6
-_BIN_HZ = 22050 / 256
 _TRACK_COLUMNS = ["track_id", "genre", "artist_id", "artist_fold", "fault_filtered_split"]
 
 
@@ -237,11 +232,6 @@ INPUTS: dict[str, Callable[[Dataset, float], Input]] = {
 """Every input by its name."""
 
 
-def mel_centres(n_bands: int) -> np.ndarray:
-    """Return the centre of each mel band in Hz [shape=(n_bands,)], from 0 to 11,025 Hz."""
-    return librosa.mel_frequencies(n_bands + 2, fmin=0.0, fmax=11025.0)[1:-1]
-
-
 def mel_of_picture(picture: np.ndarray, *, n_mels: int = N_MELS) -> np.ndarray:
     """Read one of GTZAN's pictures as a mel spectrogram.
 
@@ -259,36 +249,10 @@ def mel_of_picture(picture: np.ndarray, *, n_mels: int = N_MELS) -> np.ndarray:
 
     Raises
     ------
-    InputError
+    ImageError
         If the picture has another size.
     """
-    if picture.shape != images.GTZAN_SHAPE:
-        raise InputError(
-            f"the picture has the shape {picture.shape}; expected {images.GTZAN_SHAPE}, as "
-            "GTZAN's pictures have and images.gtzan_picture draws"
-        )
-    levels = _mel_weights(n_mels) @ picture[_bin_rows()].astype(np.float32)
-    return np.rint(levels).astype(np.uint8)
-
-
-@lru_cache(maxsize=1)
-def _bin_rows() -> np.ndarray:
-    """Return the picture's row in the middle of each frequency bin, low bins first."""
-    from_top = (np.arange(_PICTURE_ROWS) + 0.6) * _PICTURE_BINS / _PICTURE_AXES_PX
-    bins = _PICTURE_BINS - 1 - from_top.astype(int)
-    return np.array([round(np.flatnonzero(bins == b).mean()) for b in range(_PICTURE_BINS)])
-
-
-@lru_cache(maxsize=4)
-def _mel_weights(n_mels: int) -> np.ndarray:
-    edges = librosa.mel_frequencies(n_mels + 2, fmin=0.0, fmax=11025.0)
-    centre = edges[1:-1, None]
-    # No band is narrower than the bins it is read from.
-    low = np.minimum(edges[:-2, None], centre - _BIN_HZ)
-    high = np.maximum(edges[2:, None], centre + _BIN_HZ)
-    hz = np.arange(_PICTURE_BINS) * _BIN_HZ
-    weights = np.minimum((hz - low) / (centre - low), (high - hz) / (high - centre)).clip(0)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return gtzan_spectrogram.mel_levels(images.gtzan_levels(picture), n_mels=n_mels)
 
 
 def _source(dataset: Dataset) -> str:
@@ -328,7 +292,7 @@ def _from_pictures(dataset: Dataset) -> _Found:
 
 
 def _mel_of_drawn_picture(y: np.ndarray) -> np.ndarray:
-    return mel_of_picture(images.gtzan_picture(y))
+    return gtzan_spectrogram.mel_levels(gtzan_spectrogram.levels(y))
 
 
 def _read_pictures(dataset: Dataset, read: Callable[[Path], np.ndarray]) -> _Found:
