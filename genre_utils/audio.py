@@ -1,12 +1,17 @@
 """Sound files in: decoded, mixed down, resampled and cut into segments.
 
-Needs numpy, soundfile and soxr only; pydub and ffmpeg where a format asks for them.
+Needs numpy, soundfile and soxr only, and ffmpeg (installed, or as the package
+imageio-ffmpeg) where a format asks for it.
 """
 
 import math
 import re
 import shutil
-import warnings
+import struct
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +25,9 @@ PLAUSIBLE_SR = (1_000, 768_000)
 
 _MAY_LACK = 0.02
 """Fraction that a last segment (29.93 s are 3 x 10 s), or a file, may lack."""
+
+_BLOCK_S = 10.0
+_AU_HEADER = struct.Struct(">4s5I")
 
 _STREAMED = 0x7FFFFFFF
 """A chunk size from here on means "not known when the header was written"."""
@@ -69,15 +77,74 @@ def load(path: Path | str, *, sr: int = 22050) -> np.ndarray:
     path = Path(path)
     channels, native_sr = decode(path)
     if channels.shape[0] == 0:
-        raise AudioError(path, "holds no samples; expected music; fetch the file again")
-    n_bad = np.count_nonzero(~np.isfinite(channels))
-    if n_bad:
-        raise AudioError(
-            path,
-            f"{n_bad} of {channels.size} samples are NaN or infinite; expected finite numbers; "
-            "write the file again from its source",
-        )
+        raise AudioError(path, _NO_SAMPLES)
+    _check_finite(path, channels)
     return _resample(channels.mean(axis=1), native_sr, sr)
+
+
+def blocks(path: Path | str, *, sr: int = 22050) -> Iterator[np.ndarray]:
+    """Decode a sound file of any length piece by piece, in little memory.
+
+    Parameters
+    ----------
+    path, sr
+        As for `load`. Put together the pieces equal what it returns, but for rounding.
+
+    Yields
+    ------
+    y : np.ndarray [shape=(n_samples,), dtype=float32]
+        About 10 s, one channel.
+
+    Raises
+    ------
+    AudioError
+        As `load`; what is wrong with a file's end is raised there.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        yield from resampled(_mono_blocks(path, file), file.sr, sr)
+
+
+def native_sr(path: Path | str) -> int:
+    """Return the sample rate of a sound file in Hz.
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, empty or not decodable.
+    """
+    with _opened(Path(path)) as file:
+        return file.sr
+
+
+def resampled(chunks: Iterable[np.ndarray], native_sr: int, sr: int) -> Iterator[np.ndarray]:
+    """Bring consecutive pieces of a signal to another sample rate.
+
+    Parameters
+    ----------
+    chunks : iterable of np.ndarray [shape=(n_samples,), dtype=float32]
+        One channel.
+    native_sr, sr : int
+        Sample rates in Hz of what comes in and of what goes out.
+
+    Yields
+    ------
+    y : np.ndarray [shape=(n_samples,), dtype=float32]
+        All together as many samples as soxr's high-quality recipe makes of the whole.
+    """
+    if native_sr == sr:
+        yield from chunks
+        return
+    stream = soxr.ResampleStream(native_sr, sr, 1, dtype="float32", quality="soxr_hq")
+    n_in = n_out = 0
+    for chunk in chunks:
+        n_in += len(chunk)
+        y = stream.resample_chunk(chunk)
+        n_out += len(y)
+        yield y
+    missing = math.ceil(n_in * (float(sr) / native_sr)) - n_out
+    y = stream.resample_chunk(np.zeros(0, np.float32), last=True)[: max(missing, 0)]
+    yield np.pad(y, (0, max(missing, 0) - len(y)))
 
 
 def duration(path: Path | str) -> float:
@@ -88,14 +155,10 @@ def duration(path: Path | str) -> float:
     AudioError
         If the file is missing, empty or not decodable.
     """
-    path = Path(path)
-    _check_there(path)
-    try:
-        info = sf.info(path)
-    except sf.LibsndfileError as error:
-        channels, native_sr = _decode_with_ffmpeg(path, error)
-        return channels.shape[0] / native_sr
-    return info.frames / info.samplerate
+    with _opened(Path(path)) as file:
+        if file.header is not None:
+            return file.header.frames / file.sr
+        return sum(len(block) for block in _mono_blocks(Path(path), file)) / file.sr
 
 
 def segment_bounds(duration_s: float, segment_s: float) -> list[tuple[float, float]]:
@@ -161,32 +224,99 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
     AudioError
         If the file is missing, empty, not decodable or cut off.
     """
+    with _opened(path) as file:
+        channels = file.read(-1)
+        _check_complete(path, file, channels.shape[0])
+        return channels, file.sr
+
+
+_NO_SAMPLES = "holds no samples; expected music; fetch the file again"
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A sound file that is being decoded.
+
+    Attributes
+    ----------
+    sr : int
+        Its own sample rate in Hz.
+    read : callable
+        Returns up to so many of the next samples, or all of them for -1
+        [shape=(n_samples, n_channels), dtype=float32].
+    stated_frames : int
+        Length that its header states, 0 where it states none.
+    header : sf.SoundFile or None
+        What libsndfile knows of it; None where ffmpeg decodes it.
+    """
+
+    sr: int
+    read: Callable[[int], np.ndarray]
+    stated_frames: int = 0
+    header: sf.SoundFile | None = None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Opened]:
     _check_there(path)
     try:
         file = sf.SoundFile(path)
     except sf.LibsndfileError as error:
-        return _decode_with_ffmpeg(path, error)
-    with file:
-        native_sr, stated_frames = file.samplerate, _stated_frames(file)
+        with _opened_by_ffmpeg(path, error.error_string.rstrip(".")) as found:
+            yield found
+        return
+
+    def read(n_samples: int) -> np.ndarray:
         try:
-            channels = file.read(dtype="float32", always_2d=True)
+            return file.read(n_samples, dtype="float32", always_2d=True)
         except sf.LibsndfileError as error:
-            raise AudioError(
-                path, "decoding broke off before its end; the file is damaged: fetch it again"
-            ) from error
-    if channels.shape[0] < (1 - _MAY_LACK) * stated_frames:
+            raise AudioError(path, _BROKE_OFF) from error
+
+    with file:
+        _check_sr(path, file.samplerate)
+        yield _Opened(file.samplerate, read, _stated_frames(file), file)
+
+
+_BROKE_OFF = "decoding broke off before its end; the file is damaged: fetch it again"
+
+
+def _mono_blocks(path: Path, file: _Opened) -> Iterator[np.ndarray]:
+    n_samples = 0
+    while len(channels := file.read(round(_BLOCK_S * file.sr))):
+        _check_finite(path, channels)
+        n_samples += len(channels)
+        yield channels.mean(axis=1)
+    if not n_samples:
+        raise AudioError(path, _NO_SAMPLES)
+    _check_complete(path, file, n_samples)
+
+
+def _check_sr(path: Path, sr: int) -> None:
+    if not PLAUSIBLE_SR[0] <= sr <= PLAUSIBLE_SR[1]:
         raise AudioError(
             path,
-            f"is cut off: {channels.shape[0] / native_sr:.2f} s are there of the "
-            f"{stated_frames / native_sr:.2f} s that its header states; fetch it again",
-        )
-    if not PLAUSIBLE_SR[0] <= native_sr <= PLAUSIBLE_SR[1]:
-        raise AudioError(
-            path,
-            f"states a sample rate of {native_sr} Hz; expected {PLAUSIBLE_SR[0]} to "
+            f"states a sample rate of {sr} Hz; expected {PLAUSIBLE_SR[0]} to "
             f"{PLAUSIBLE_SR[1]}; fetch it again",
         )
-    return channels, native_sr
+
+
+def _check_finite(path: Path, channels: np.ndarray) -> None:
+    n_bad = np.count_nonzero(~np.isfinite(channels))
+    if n_bad:
+        raise AudioError(
+            path,
+            f"{n_bad} of {channels.size} samples are NaN or infinite; expected finite numbers; "
+            "write the file again from its source",
+        )
+
+
+def _check_complete(path: Path, file: _Opened, n_samples: int) -> None:
+    if n_samples < (1 - _MAY_LACK) * file.stated_frames:
+        raise AudioError(
+            path,
+            f"is cut off: {n_samples / file.sr:.2f} s are there of the "
+            f"{file.stated_frames / file.sr:.2f} s that its header states; fetch it again",
+        )
 
 
 def _stated_frames(file: sf.SoundFile) -> int:
@@ -201,28 +331,56 @@ def _stated_frames(file: sf.SoundFile) -> int:
     return round(file.frames * stated / max(present, 1)) if stated < _STREAMED else 0
 
 
-def _decode_with_ffmpeg(path: Path, error: sf.LibsndfileError) -> tuple[np.ndarray, int]:
-    if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
-        raise AudioError(
-            path,
-            f"libsndfile cannot decode it ({error.error_string.rstrip('.')}). If its format is "
-            "one such as m4a or wma, install ffmpeg and put it on PATH; else it is damaged or "
-            "no audio: fetch it again",
-        ) from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # raised by pydub's own source
-        import pydub
+def _ffmpeg() -> str | None:
+    """Return the program ffmpeg: the one on PATH, or that of the package imageio-ffmpeg."""
+    if found := shutil.which("ffmpeg"):
+        return found
     try:
-        audio = pydub.AudioSegment.from_file(path)
-    except Exception as second:  # pydub passes on whatever its parsers raise
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError):
+        return None
+
+
+@contextmanager
+def _opened_by_ffmpeg(path: Path, refusal: str) -> Iterator[_Opened]:
+    program = _ffmpeg()
+    if program is None:
         raise AudioError(
             path,
-            f"neither libsndfile ({error.error_string.rstrip('.')}) nor ffmpeg can decode it; "
-            "it is damaged or no audio: fetch it again",
-        ) from second
-    samples = np.asarray(audio.get_array_of_samples()).reshape(-1, audio.channels)
-    full_scale = float(1 << (8 * audio.sample_width - 1))
-    return (samples / full_scale).astype(np.float32), audio.frame_rate
+            f"libsndfile cannot decode it ({refusal}). If its format is one such as m4a or wma, "
+            "install ffmpeg and put it on PATH, or pip install imageio-ffmpeg; else it is "
+            "damaged or no audio: fetch it again",
+        )
+    # Nothing is fetched, whatever a playlist may name; au has the simplest header there is.
+    command = [program, "-nostdin", "-v", "quiet", "-protocol_whitelist", "file", "-i"]
+    command += [f"file:{path}", "-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            header = process.stdout.read(_AU_HEADER.size)
+            if len(header) < _AU_HEADER.size:
+                raise AudioError(
+                    path,
+                    f"neither libsndfile ({refusal}) nor ffmpeg can decode it; it is damaged or "
+                    "no audio: fetch it again",
+                )
+            _, offset, _, _, sr, n_channels = _AU_HEADER.unpack(header)
+            process.stdout.read(offset - _AU_HEADER.size)
+            _check_sr(path, sr)
+
+            def read(n_samples: int) -> np.ndarray:
+                content = process.stdout.read(4 * n_channels * n_samples if n_samples > 0 else -1)
+                if not content and process.wait():
+                    raise AudioError(path, _BROKE_OFF)
+                values = np.frombuffer(
+                    content, ">f4", len(content) // (4 * n_channels) * n_channels
+                )
+                return values.astype(np.float32).reshape(-1, n_channels)
+
+            yield _Opened(sr, read)
+        finally:
+            process.kill()
 
 
 def _resample(y: np.ndarray, native_sr: int, sr: int) -> np.ndarray:

@@ -1,5 +1,7 @@
-import shutil
+import select
+import socket
 import subprocess
+import sys
 
 import librosa
 import numpy as np
@@ -119,23 +121,69 @@ def test_duration_of_bad_files_gives_clear_errors(tmp_path):
 
 def test_without_ffmpeg_the_error_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     (tmp_path / "song.m4a").write_bytes(b"\x00\x00\x00\x20ftypM4A " + bytes(200))
-    with pytest.raises(audio.AudioError, match="install ffmpeg and put it on PATH"):
+    with pytest.raises(audio.AudioError, match="install ffmpeg and put it on PATH, or pip inst"):
         audio.load(tmp_path / "song.m4a")
 
 
-@pytest.mark.skipif(
-    not (shutil.which("ffmpeg") and shutil.which("ffprobe")), reason="ffmpeg is not installed"
-)
-def test_ffmpeg_reads_what_libsndfile_cannot(tmp_path):
+@pytest.fixture
+def m4a(tmp_path):
+    """Two seconds in a format that libsndfile does not know, beside the same as a wav file."""
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
     sf.write(tmp_path / "song.wav", tones(2, 44100, 2), 44100)
-    command = ["ffmpeg", "-loglevel", "error", "-i", "song.wav", "-b:a", "128k", "song.m4a"]
+    command = [ffmpeg, "-loglevel", "error", "-i", "song.wav", "-b:a", "128k", "song.m4a"]
     subprocess.run(command, cwd=tmp_path, check=True)
-    y = audio.load(tmp_path / "song.m4a")
-    expected = audio.load(tmp_path / "song.wav")
+    return tmp_path / "song.m4a"
+
+
+def test_ffmpeg_reads_what_libsndfile_cannot(m4a):
+    y, expected = audio.load(m4a), audio.load(m4a.with_suffix(".wav"))
     assert y.dtype == np.float32
-    assert audio.duration(tmp_path / "song.m4a") == pytest.approx(2, abs=0.1)
+    assert audio.duration(m4a) == pytest.approx(2, abs=0.1)
+    assert audio.native_sr(m4a) == 44100
     assert np.sqrt(np.mean(y**2)) == pytest.approx(np.sqrt(np.mean(expected**2)), rel=0.05)
+    together = np.concatenate(list(audio.blocks(m4a)))
+    np.testing.assert_allclose(together, y, atol=1e-6)
+
+
+def test_ffmpeg_reads_a_file_whose_name_looks_like_an_option(m4a, monkeypatch):
+    monkeypatch.chdir(m4a.parent)
+    m4a.rename("-v.m4a")
+    assert len(audio.load("-v.m4a")) > 22050
+
+
+def test_ffmpeg_fetches_nothing_that_a_playlist_names(m4a):
+    playlist = m4a.with_name("list.m3u8")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/song.m4a"
+        playlist.write_text(f"#EXTM3U\n#EXTINF:2,\n{address}\n#EXT-X-ENDLIST\n")
+        with pytest.raises(audio.AudioError, match="neither libsndfile"):
+            audio.load(playlist)
+        assert not select.select([server], [], [], 0)[0]
+
+
+@pytest.mark.parametrize("sr", [8000, 22050, 44100, 96000])
+def test_blocks_are_the_file_in_pieces(tmp_path, sr):
+    sf.write(tmp_path / "a.wav", tones(23.456, sr, 2), sr)
+    blocks = list(audio.blocks(tmp_path / "a.wav"))
+    assert max(map(len, blocks)) <= 10.5 * 22050
+    y = audio.load(tmp_path / "a.wav")
+    assert sum(map(len, blocks)) == len(y)
+    np.testing.assert_allclose(np.concatenate(blocks), y, atol=2e-6)
+
+
+def test_blocks_of_bad_files_give_the_same_errors(tmp_path):
+    for name in bad_files(tmp_path):
+        with pytest.raises(audio.AudioError) as whole:
+            audio.load(tmp_path / name)
+        with pytest.raises(audio.AudioError) as in_pieces:
+            list(audio.blocks(tmp_path / name))
+        assert str(in_pieces.value) == str(whole.value)
+    sf.write(tmp_path / "cut.wav", tones(30, 22050), 22050)
+    shorten(tmp_path / "cut.wav", 0.6)
+    with pytest.raises(audio.AudioError, match=r"cut off: 18.00 s are there of the 30.00 s"):
+        list(audio.blocks(tmp_path / "cut.wav"))
 
 
 @pytest.mark.parametrize(
