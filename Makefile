@@ -16,6 +16,8 @@
 ##              DATASET says otherwise)
 ##   bench      time this project's code against the usual ways, in a few minutes:
 ##              results/bench.csv, figures/bench.png
+##   bundle     train the network that is shipped (of gtzan) and pack it up:
+##              genre_utils/data/bundle; of other data, results/NAME/bundle
 ##   test       run every test
 ##   check      format, lint, docstrings, and whether stored results are stale
 ##   lock       add what pyproject.toml asks for to requirements.lock;
@@ -64,7 +66,7 @@ UPGRADE ?=
 
 notebooks := $(wildcard notebooks/[0-9][0-9]_*.py)
 numbers := $(foreach notebook,$(notdir $(notebooks)),$(firstword $(subst _, ,$(notebook))))
-goals := help setup data all smoke report publish bench test check lock clean distclean
+goals := help setup data all smoke report publish bench bundle test check lock clean distclean
 variables := DATASET DATA_ROOT PROFILE JOBS RETRAIN PARAMS CACHE_ROOT PYTHON UPGRADE
 
 # A misspelt word must not pass in silence: the study would run on something else.
@@ -128,6 +130,9 @@ publish: setup
 
 bench: setup
 	@$(venv_python) -m genre_utils.bench --dataset "$$DATASET"
+
+bundle: setup
+	@$(venv_python) -m genre_utils.shipping --dataset "$$DATASET"
 
 test: setup
 	@$(venv_python) -m pytest

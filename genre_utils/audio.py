@@ -20,6 +20,9 @@ import soxr
 
 from genre_utils.project import ProjectError
 
+EXTENSIONS = (".wav", ".flac", ".au", ".aiff", ".aif", ".mp3", ".ogg", ".opus", ".m4a")
+"""Sound files by their ending; where a track has several, the first in this order is taken."""
+
 PLAUSIBLE_SR = (1_000, 768_000)
 """Lowest and highest sample rate in Hz that a sound file may state."""
 
@@ -82,39 +85,31 @@ def load(path: Path | str, *, sr: int = 22050) -> np.ndarray:
     return _resample(channels.mean(axis=1), native_sr, sr)
 
 
-def blocks(path: Path | str, *, sr: int = 22050) -> Iterator[np.ndarray]:
-    """Decode a sound file of any length piece by piece, in little memory.
+@contextmanager
+def reading(path: Path | str) -> Iterator[tuple[int, Iterator[np.ndarray]]]:
+    """Open a sound file of any length, to decode it piece by piece in little memory.
 
     Parameters
     ----------
-    path, sr
-        As for `load`. Put together the pieces equal what it returns, but for rounding.
+    path : Path or str
+        As for `load`.
 
     Yields
     ------
-    y : np.ndarray [shape=(n_samples,), dtype=float32]
-        About 10 s, one channel.
+    native_sr : int
+        Its sample rate in Hz.
+    blocks : iterator of np.ndarray [shape=(n_samples,), dtype=float32]
+        About 10 s each, one channel. Resampled by `resampled` they equal what `load`
+        returns, but for rounding.
 
     Raises
     ------
     AudioError
-        As `load`; what is wrong with a file's end is raised there.
+        As `load`, but for a file that is cut off: its last block raises that.
     """
     path = Path(path)
     with _opened(path) as file:
-        yield from resampled(_mono_blocks(path, file), file.sr, sr)
-
-
-def native_sr(path: Path | str) -> int:
-    """Return the sample rate of a sound file in Hz.
-
-    Raises
-    ------
-    AudioError
-        If the file is missing, empty or not decodable.
-    """
-    with _opened(Path(path)) as file:
-        return file.sr
+        yield file.sr, _mono_blocks(path, file)
 
 
 def resampled(chunks: Iterable[np.ndarray], native_sr: int, sr: int) -> Iterator[np.ndarray]:

@@ -1,7 +1,7 @@
 """The command line: ``python -m genre_utils COMMAND``.
 
-Exit codes: 0 is a good answer, 1 a bad one (a split leaks, a file is missing, a data set has
-faults), 2 wrong input.
+Exit codes: 0 is a good answer, 1 a bad one (a split leaks, a file is missing or cannot be read,
+a data set has faults), 2 wrong input.
 """
 
 import argparse
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genre_utils import predict_command
 from genre_utils.project import KNOWN_DATASETS, ProjectError
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_fetch(commands, known)
     _add_validate(commands, known)
     _add_collect(commands)
+    predict_command.add(commands)
     return parser
 
 

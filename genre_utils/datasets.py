@@ -19,6 +19,7 @@ import pandas as pd
 import soundfile
 
 from genre_utils import GENRES, project
+from genre_utils.audio import EXTENSIONS as AUDIO_EXTENSIONS
 from genre_utils.project import ProjectError
 
 TRACK_COLUMNS = (
@@ -34,9 +35,6 @@ TRACK_COLUMNS = (
     "sha256",
 )
 """The columns of every track table, in this order."""
-
-AUDIO_EXTENSIONS = (".wav", ".flac", ".au", ".aiff", ".aif", ".mp3", ".ogg", ".opus", ".m4a")
-"""Sound files by their ending; where a track has several, the first in this order is taken."""
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg")
 SPLIT_PARTS = ("train", "valid", "test")

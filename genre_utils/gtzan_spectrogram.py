@@ -25,6 +25,7 @@ _N_FFT, _OVERLAP = 256, 32
 _HOP = _N_FFT - _OVERLAP
 _TAPER = 0.25
 _BIN_HZ = SR / _N_FFT
+_FULL_SCALE, _LEAST_PEAK = 32768, 0.5
 _TOP_HZ = SR / 2
 
 # Slaney's scale: even steps of 200/3 Hz up to 1,000 Hz, even ratios from there on.
@@ -50,6 +51,24 @@ def checked(y: np.ndarray) -> np.ndarray:
             "load it with audio.load"
         )
     return y
+
+
+def sixteen_bits(y: np.ndarray) -> np.ndarray:
+    """Round a signal to 16 bits, as GTZAN's sound is.
+
+    The lowest level of a picture is the quietest point of its clip. Decoded from mp3, or
+    brought here from another sample rate, a clip has points far below what 16 bits can
+    say, which would brighten all of its picture. A quiet signal is made louder first, so
+    that it keeps as many steps as loud music has; GTZAN's loud clips stay as they are.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n_samples,), dtype=float32]
+        Mono signal; full scale is -1 to 1.
+    """
+    peak = float(np.abs(y).max())
+    scale = _FULL_SCALE * max(1.0, _LEAST_PEAK / max(peak, 1 / _FULL_SCALE))
+    return np.rint(y * np.float32(scale)) / np.float32(_FULL_SCALE)
 
 
 def n_frames(n_samples: int) -> int:

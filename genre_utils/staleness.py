@@ -169,7 +169,11 @@ def source_digest(notebook: Notebook) -> str:
     files: set[Path] = set()
     for module in _imports(notebook.source.read_text(encoding="utf-8")):
         files |= module_files(module)
-    files |= set(project.data_files(_PACKAGE / "data"))
+    facts = set(project.data_files(_PACKAGE / "data"))
+    if _PACKAGE / "bundle.py" not in files:
+        # A study that only trains does not depend on the network that is shipped.
+        facts -= set(project.data_files(_PACKAGE / "data" / "bundle"))
+    files |= facts
     parts = [notebook.name, file_digest(notebook.source)]
     for path in sorted(files):
         parts += [path.relative_to(_PACKAGE).as_posix(), file_digest(path)]

@@ -127,6 +127,11 @@ def test_without_ffmpeg_the_error_says_how_to_get_it(tmp_path, monkeypatch):
         audio.load(tmp_path / "song.m4a")
 
 
+def in_pieces(path):
+    with audio.reading(path) as (native_sr, blocks):
+        return list(audio.resampled(blocks, native_sr, 22050))
+
+
 @pytest.fixture
 def m4a(tmp_path):
     """Two seconds in a format that libsndfile does not know, beside the same as a wav file."""
@@ -141,10 +146,8 @@ def test_ffmpeg_reads_what_libsndfile_cannot(m4a):
     y, expected = audio.load(m4a), audio.load(m4a.with_suffix(".wav"))
     assert y.dtype == np.float32
     assert audio.duration(m4a) == pytest.approx(2, abs=0.1)
-    assert audio.native_sr(m4a) == 44100
     assert np.sqrt(np.mean(y**2)) == pytest.approx(np.sqrt(np.mean(expected**2)), rel=0.05)
-    together = np.concatenate(list(audio.blocks(m4a)))
-    np.testing.assert_allclose(together, y, atol=1e-6)
+    np.testing.assert_allclose(np.concatenate(in_pieces(m4a)), y, atol=1e-6)
 
 
 def test_ffmpeg_reads_a_file_whose_name_looks_like_an_option(m4a, monkeypatch):
@@ -166,7 +169,7 @@ def test_ffmpeg_fetches_nothing_that_a_playlist_names(m4a):
 @pytest.mark.parametrize("sr", [8000, 22050, 44100, 96000])
 def test_blocks_are_the_file_in_pieces(tmp_path, sr):
     sf.write(tmp_path / "a.wav", tones(23.456, sr, 2), sr)
-    blocks = list(audio.blocks(tmp_path / "a.wav"))
+    blocks = in_pieces(tmp_path / "a.wav")
     assert max(map(len, blocks)) <= 10.5 * 22050
     y = audio.load(tmp_path / "a.wav")
     assert sum(map(len, blocks)) == len(y)
@@ -178,12 +181,12 @@ def test_blocks_of_bad_files_give_the_same_errors(tmp_path):
         with pytest.raises(audio.AudioError) as whole:
             audio.load(tmp_path / name)
         with pytest.raises(audio.AudioError) as in_pieces:
-            list(audio.blocks(tmp_path / name))
+            in_pieces(tmp_path / name)
         assert str(in_pieces.value) == str(whole.value)
     sf.write(tmp_path / "cut.wav", tones(30, 22050), 22050)
     shorten(tmp_path / "cut.wav", 0.6)
     with pytest.raises(audio.AudioError, match=r"cut off: 18.00 s are there of the 30.00 s"):
-        list(audio.blocks(tmp_path / "cut.wav"))
+        in_pieces(tmp_path / "cut.wav")
 
 
 @pytest.mark.parametrize(

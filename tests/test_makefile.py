@@ -77,7 +77,7 @@ def runner_stub(tmp_path) -> Path:
     )
     status = "sys.exit(int(os.environ.get('FRESH', '3')) if 'check-fresh' in sys.argv else 0)\n"
     (tmp_path / "genre_utils" / "pipeline.py").write_text(record + status)
-    for module in ("__main__", "bench"):
+    for module in ("__main__", "bench", "shipping"):
         (tmp_path / "genre_utils" / f"{module}.py").write_text(record)
     (tmp_path / "tools" / "make_venv.py").write_text(record)
     return tmp_path
@@ -201,6 +201,7 @@ def test_nothing_is_set_up_unless_something_is_stale(runner_stub, status, exit_c
         (["publish", "DATASET=other"], ["publish", "--dataset", "other"]),
         (["data", "DATASET=a b"], ["fetch", "a b"]),
         (["bench", "DATASET=a b"], ["--dataset", "a b"]),
+        (["bundle", "DATASET=a b"], ["--dataset", "a b"]),
     ],
 )
 def test_goals_call_the_runner(runner_stub, arguments, last_call):

@@ -1,0 +1,110 @@
+"""Networks leave PyTorch: as ONNX, and with weights of eight bits."""
+
+import logging
+import tempfile
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from onnxruntime import quantization
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import nn
+
+INPUT, OUTPUT = "levels", "logits"
+
+_LEAST_FRAMES = 32
+
+
+def to_onnx(network: nn.Module, *, n_bands: int, n_frames: int = 496) -> bytes:
+    """Return a network that reads spectrograms in ONNX.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Takes levels [shape=(n, 1, n_bands, n_frames), dtype=uint8] and returns logits; it is
+        left in evaluation mode, on the processor.
+    n_bands, n_frames : int
+        Size of its spectrograms. The exported network takes any number of items and, from
+        32 on, of frames.
+
+    Returns
+    -------
+    model : bytes
+    """
+    network = network.cpu().eval()
+    levels = torch.zeros(2, 1, n_bands, n_frames, dtype=torch.uint8)
+    any_length = torch.export.Dim("frames", min=_LEAST_FRAMES)
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            (levels,),
+            dynamo=True,
+            verbose=False,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("n"), 3: any_length},),
+        )
+    return program.model_proto.SerializeToString()
+
+
+def to_int8(model: bytes, x: np.ndarray) -> bytes:
+    """Return a network with weights and activations of eight bits.
+
+    Weights have a scale a channel; the ranges of activations are those seen on some items
+    (static quantisation [1]_). Weights use seven of their eight bits, because processors
+    without VNNI add pairs of products in sixteen: every processor gives the same answer.
+
+    Parameters
+    ----------
+    model : bytes
+        In ONNX, as `to_onnx` returns it.
+    x : np.ndarray [shape=(n, 1, n_bands, n_frames), dtype=uint8]
+        Spectrograms of the training part.
+
+    References
+    ----------
+    .. [1] Jacob et al., "Quantization and training of neural networks for efficient
+       integer-arithmetic-only inference", CVPR 2018.
+    """
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        plain, folded, small = (Path(folder, name) for name in ("plain", "folded", "small"))
+        plain.write_bytes(model)
+        quant_pre_process(plain, folded, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            folded,
+            small,
+            _Items(x),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            reduce_range=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        return small.read_bytes()
+
+
+class _Items(quantization.CalibrationDataReader):
+    """Give spectrograms one at a time, as the quantiser asks for them."""
+
+    def __init__(self, x: np.ndarray):
+        self._items = iter(x)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """Return the next one as the network's input, or None after the last."""
+        item = next(self._items, None)
+        return None if item is None else {INPUT: item[None]}
+
+
+@contextmanager
+def _quiet():
+    """Keep the exporters' progress and advice to themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
