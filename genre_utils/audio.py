@@ -365,8 +365,10 @@ def _opened_by_ffmpeg(path: Path, refusal: str) -> Iterator[_Opened]:
             _check_sr(path, sr)
 
             def read(n_samples: int) -> np.ndarray:
-                content = process.stdout.read(4 * n_channels * n_samples if n_samples > 0 else -1)
-                if not content and process.wait():
+                wanted = 4 * n_channels * n_samples
+                content = process.stdout.read(wanted if n_samples >= 0 else -1)
+                is_end = n_samples < 0 or len(content) < wanted
+                if is_end and process.wait():
                     raise AudioError(path, _BROKE_OFF)
                 values = np.frombuffer(
                     content, ">f4", len(content) // (4 * n_channels) * n_channels

@@ -278,10 +278,12 @@ def write(
         Where; a bundle that is there is replaced.
     network : bytes
         In ONNX, as for `Network`; see `export`.
-    name, genres, temperature, card, familiar, made_with
+    name, genres, temperature, card, familiar
         As in `Bundle`.
     preprocessing : Preprocessing, optional
         How sound becomes its input.
+    made_with : mapping of str to str, optional
+        As in `Bundle`.
 
     Raises
     ------
