@@ -180,9 +180,9 @@ def test_blocks_of_bad_files_give_the_same_errors(tmp_path):
     for name in bad_files(tmp_path):
         with pytest.raises(audio.AudioError) as whole:
             audio.load(tmp_path / name)
-        with pytest.raises(audio.AudioError) as in_pieces:
+        with pytest.raises(audio.AudioError) as piecewise:
             in_pieces(tmp_path / name)
-        assert str(in_pieces.value) == str(whole.value)
+        assert str(piecewise.value) == str(whole.value)
     sf.write(tmp_path / "cut.wav", tones(30, 22050), 22050)
     shorten(tmp_path / "cut.wav", 0.6)
     with pytest.raises(audio.AudioError, match=r"cut off: 18.00 s are there of the 30.00 s"):
