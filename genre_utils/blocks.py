@@ -30,7 +30,7 @@ def _by_hand(music: Dataset, learnt_from: Dataset, *, segment_s: float) -> pd.Da
     tracks = frame.groupby(table.items["track_id"].to_numpy())
     if segment_s >= inputs.CLIP_S:
         return tracks.first()
-    return tracks.mean().join(tracks.std(ddof=0), rsuffix="_spread")
+    return tracks.mean().join(tracks.std(ddof=0).add_suffix("_spread"))
 
 
 def _mfcc(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
@@ -65,12 +65,12 @@ def _tag_log_odds(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
 
 def _convnet(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
     """Return 160 features of the MSD convnet, normalised by the training part's statistics."""
-    network = convnet.load()
-    found = heard_by_convnet(music, learnt_from, network)
-    first = found if music is learnt_from else heard_by_convnet(learnt_from, learnt_from, network)
+    found = heard_by_convnet(music, learnt_from)
+    first = found if music is learnt_from else heard_by_convnet(learnt_from, learnt_from)
+    network = found.network
 
     def embedded() -> np.ndarray:
-        statistics = first.statistics(network)
+        statistics = first.statistics()
         return np.concatenate(
             [convnet.embed(network, found.power([track]), statistics) for track in found.track_ids]
         )
@@ -88,6 +88,8 @@ class Heard:
 
     Attributes
     ----------
+    network : MsdConvnet
+        With its published weights.
     track_ids : tuple of str
         Tracks that could be read.
     power : callable
@@ -100,6 +102,7 @@ class Heard:
         Those of the fault-filtered parts.
     """
 
+    network: convnet.MsdConvnet
     track_ids: tuple[str, ...]
     power: Callable[[Sequence[str]], list[np.ndarray]]
     digest: str
@@ -107,12 +110,14 @@ class Heard:
     train: tuple[str, ...]
     test: tuple[str, ...]
 
-    def statistics(self, network: convnet.MsdConvnet) -> convnet.Statistics:
+    def statistics(self) -> convnet.Statistics:
         """Measure the statistics of the normalisation on the training part."""
-        return convnet.measure(network, self.power(self.train), train=self.train, test=self.test)
+        return convnet.measure(
+            self.network, self.power(self.train), train=self.train, test=self.test
+        )
 
 
-def heard_by_convnet(music: Dataset, learnt_from: Dataset, network: convnet.MsdConvnet) -> Heard:
+def heard_by_convnet(music: Dataset, learnt_from: Dataset) -> Heard:
     """Return what the MSD convnet hears of a data set.
 
     Sound, where as many of the tracks learnt from have it as have pictures; else pictures,
@@ -124,22 +129,22 @@ def heard_by_convnet(music: Dataset, learnt_from: Dataset, network: convnet.MsdC
         What is to be described.
     learnt_from : Dataset
         Decides between sound and pictures.
-    network : MsdConvnet
-        Whose kernels and filterbank to use.
 
     Raises
     ------
     ProjectError
-        If the data are made up, or no track can be read.
+        If the data are made up, the weights are not here, or no track can be read.
     """
     if learnt_from.synthetic:
         raise ProjectError("a network that heard real music is not asked about made-up sounds")
+    network = convnet.load()
     columns = learnt_from.tracks[["audio_path", "image_path"]].notna().sum()
     source = "audio" if columns["audio_path"] >= columns["image_path"] else "picture"
     read = _sounds if source == "audio" else _pictures
     track_ids, digest, power = read(music, network)
     parts = music.tracks.set_index("track_id")["fault_filtered_split"].reindex(track_ids)
     return Heard(
+        network,
         track_ids,
         power,
         project.text_digest(source, digest),

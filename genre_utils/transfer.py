@@ -188,8 +188,7 @@ def run_convnet(
     if project.from_predictions() or not dataset.available:
         return _stored(store) or _nothing(names, NOT_HERE)
     try:
-        network = convnet.load()
-        heard = heard_by_convnet(dataset, dataset, network)
+        heard = heard_by_convnet(dataset, dataset)
         items = dataset.tracks.set_index("track_id").loc[list(heard.track_ids)].reset_index()
         split = splits.make_splits(items.assign(segment_start_s=0.0), _PROTOCOL)[0]
     except ProjectError as error:
@@ -208,7 +207,7 @@ def run_convnet(
             fold=0,
             seed=seed,
             stage="final",
-            input_digest=project.text_digest(heard.digest, network.weights.digest, also),
+            input_digest=project.text_digest(heard.digest, heard.network.weights.digest, also),
             split_digest=experiments.split_digest(split),
             recipe=f"{_RECIPE}.{recipe.epochs}",
         )
@@ -230,13 +229,14 @@ class _ConvnetWork:
     checkpoint: Path
 
     def __call__(self) -> tuple[pd.DataFrame, dict]:
-        network, split, genres = convnet.load(), self.split, self.dataset.genres
-        heard = heard_by_convnet(self.dataset, self.dataset, network)
+        split, genres = self.split, self.dataset.genres
+        heard = heard_by_convnet(self.dataset, self.dataset)
+        network = heard.network
         items = self.dataset.tracks.set_index("track_id").loc[list(heard.track_ids)].reset_index()
         items = items.assign(segment_start_s=0.0)
         y = pd.Index(genres).get_indexer(items["genre"])
         targets = np.eye(len(genres), dtype=np.float32)[y]
-        statistics = heard.statistics(network)
+        statistics = heard.statistics()
 
         def read(positions: np.ndarray) -> np.ndarray:
             return convnet.inputs(heard.power([heard.track_ids[p] for p in positions]), statistics)
@@ -259,7 +259,7 @@ class _ConvnetWork:
         )
         rows = self._rows(training.predict(classifier, read(split.test)), items.iloc[split.test])
         if self.elsewhere:
-            others = heard_by_convnet(self.elsewhere, self.dataset, network)
+            others = heard_by_convnet(self.elsewhere, self.dataset)
             x = convnet.inputs(others.power(others.track_ids), statistics)
             known = self.elsewhere.tracks.set_index("track_id").loc[list(others.track_ids)]
             known = known.reset_index().assign(segment_start_s=0.0)

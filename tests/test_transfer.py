@@ -1,5 +1,7 @@
 """Pretrained networks in the study: probed, trained further, or left out with a reason."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -113,20 +115,21 @@ def test_the_msd_convnet_is_given_a_head_and_trained_further(pictured, monkeypat
     network = convnet.load(write_weights(tmp_path / "weights.hdf5"))
     monkeypatch.setattr(convnet, "load", lambda path=None: network)
     before = network.layers[0].convolution.weight.clone()
-    others = pictured.tracks.iloc[::5].assign(fault_filtered_split=None)
+    few = replace(pictured, tracks=pictured.tracks.iloc[1::2].reset_index(drop=True))
+    others = pictured.tracks.iloc[::15].assign(fault_filtered_split=None)
     others = others.assign(track_id="other." + others["track_id"]).reset_index(drop=True)
     elsewhere = datasets.Dataset(
         "others", "others", pictured.root, others, {}, GENRES, False, "none", "none"
     )
     result = transfer.run_convnet(
-        pictured, study="07_msd_convnet", outputs=Outputs("tiny"), epochs=1, elsewhere=elsewhere
+        few, study="07_msd_convnet", outputs=Outputs("tiny"), epochs=1, elsewhere=elsewhere
     )
     names = {transfer.CONVNET + ending for ending in (transfer.PROBE, transfer.FINETUNED)}
     assert set(result.predictions["model"]) == names
     assert set(result.predictions["source"]) == {"picture"}
     counts = result.predictions.groupby(["model", "stage"]).size()
-    assert set(counts.xs("final", level="stage")) == {6}
-    assert set(counts.xs("elsewhere", level="stage")) == {6}
+    assert set(counts.xs("final", level="stage")) == {3}
+    assert set(counts.xs("elsewhere", level="stage")) == {2}
     assert torch.equal(before, network.layers[0].convolution.weight), "published weights stay"
 
 
