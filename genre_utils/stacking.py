@@ -545,15 +545,15 @@ class Headline:
     members : tuple of str
         Models whose ``inner`` and ``final`` rows are stored. Those that lack either are
         left out.
-    needs : tuple of str
+    needs : tuple of str, optional
         Members of which at least one has to be there; without any, the headline would be
-        another one under a wrong name. Empty if none is needed.
+        another one under a wrong name.
     """
 
     name: str
     title: str
     members: tuple[str, ...]
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] | None = None
 
 
 def headlines(networks: Sequence[str], members: Sequence[str] | None = None) -> list[Headline]:
@@ -621,10 +621,12 @@ def run_headlines(
     for headline in headlines:
         rows = predictions[predictions["model"].isin(headline.members)]
         members = members_with_both(rows)
-        if not members or (headline.needs and not set(members) & set(headline.needs)):
-            wanted = headline.needs or headline.members
+        wanted = headline.members if headline.needs is None else headline.needs
+        if not set(members) & set(wanted):
             reason = ProjectError(
                 f"none of {', '.join(wanted)} has predictions of the training and the test part"
+                if wanted
+                else "no member that it needs was asked for"
             )
             impossible.append(_impossible(headline.name, "final", reason, dataset))
             continue

@@ -276,18 +276,19 @@ def test_a_headline_without_what_it_needs_is_impossible(small):
         [
             stacking.Headline("scratch", "scratch", ("svm_a",)),
             stacking.Headline("pretrained", "all", ("svm_a", "svm_gone"), ("svm_gone",)),
+            stacking.Headline("anywhere", "all", ("svm_a",), ()),
         ],
         study="headlines",
         outputs=Outputs("tiny"),
     )
     assert set(found.predictions["model"]) == {"scratch"}
-    assert found.impossible["model"].tolist() == ["pretrained"]
+    assert found.impossible["model"].tolist() == ["pretrained", "anywhere"]
 
 
 def test_the_study_asks_for_a_headline_without_and_with_pretraining():
     networks = ["resnet_small"]
     scratch, pretrained, anywhere = stacking.headlines(networks)
-    assert "resnet_small" in scratch.members and not scratch.needs
+    assert "resnet_small" in scratch.members and scratch.needs is None
     of_members = [stacking.MEMBERS[name] for name in scratch.members if name not in networks]
     assert of_members and not any(member.pretrained for member in of_members)
     assert set(scratch.members) | set(stacking.MEMBERS) == set(pretrained.members)
