@@ -22,7 +22,7 @@
 # %% tags=["parameters"]
 dataset = "demo"
 profile = "full"
-network_notebooks = ["04_multimodal", "05_sequence_models", "06_segment_length"]
+network_notebooks = ["04_multimodal", "05_sequence_models"]
 
 # %%
 from genre_utils import (
@@ -106,7 +106,6 @@ report.table(tables.uses_summary(uses), "test_uses")
 # - [04 · Multimodal networks](04_multimodal.ipynb): four kinds of picture, MFCC series, and both
 #   joined
 # - [05 · Sequence models](05_sequence_models.ipynb): networks from scratch, and their ensemble
-# - [06 · Segment length](06_segment_length.ipynb): how long a segment must be
 
 # %%
 report.readme(
