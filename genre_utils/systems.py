@@ -22,6 +22,9 @@ from genre_utils.training import Recipe
 CHUNK_S = 3.0
 """Length in seconds of the chunks that published sequence models read."""
 
+LEFT_OUT = "left out to save time"
+"""How the reason begins why a protocol is not run."""
+
 _PICTURE = (64, 128)
 
 
@@ -85,7 +88,7 @@ class System:
     def left_out(self, protocol: str) -> str:
         """Return why a protocol is not run, or an empty string if it is."""
         if self.only and protocol not in self.only:
-            return f"left out to save time: {self.title} is run under {' and '.join(self.only)}"
+            return f"{LEFT_OUT}: {self.title} is run under {' and '.join(self.only)}"
         return ""
 
     def digest(self, *, recipe: Recipe, pretrained: bool) -> str:

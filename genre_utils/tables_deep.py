@@ -8,7 +8,7 @@ from genre_utils.datasets import Dataset
 from genre_utils.experiments import StudyResult
 from genre_utils.project import ProjectError
 from genre_utils.results import interval, markdown_table
-from genre_utils.systems import SYSTEMS, System
+from genre_utils.systems import LEFT_OUT, SYSTEMS, System
 
 STAGE_TITLES = {
     "final": "best epoch on the validation part",
@@ -19,6 +19,12 @@ STAGE_TITLES = {
 
 JOINED, OVER_SEEDS = " + ", " (mean over seeds)"
 """What names averages: between the averaged systems, and behind one whose seeds are."""
+
+REFIT, NOT_PUBLISHED = " (refit on both parts)", "not published"
+"""How tables call weights trained on training and validation part, and systems without a claim."""
+
+BEST_SINGLE = "resnet_small"
+"""The best single network of this study."""
 
 FITTED = 0.9
 """Training accuracy under which a row has to say why."""
@@ -227,9 +233,9 @@ def _system(done: pd.DataFrame, why_not: pd.DataFrame) -> dict:
     published = SYSTEMS[model].published if model in SYSTEMS else ""
     pretrained = chosen["pretrained"]
     return {
-        "system": title(model) + (" (refit on both parts)" if stage == "refit" else ""),
+        "system": title(model) + (REFIT if stage == "refit" else ""),
         "pretrained": "no" if pd.isna(pretrained) or pretrained == "none" else str(pretrained),
-        "published": published or "not published",
+        "published": published or NOT_PUBLISHED,
         "item": f"{chosen['segment_s']:g} s",
         **{
             f"{protocol}, per {_unit(protocol)}": _cell(
@@ -267,6 +273,8 @@ def _cell(done: pd.DataFrame, why_not: pd.DataFrame, protocol: str, segment_s: f
         length = "" if len(at_length) else f" (items of {row['segment_s']:g} s)"
         return f"{interval(row)}, {row['n_tracks']:.0f} tracks{length}"
     reason = why_not.loc[why_not["protocol"] == protocol, "reason"]
+    if len(reason) and reason.iloc[0].startswith(LEFT_OUT):
+        return LEFT_OUT
     if len(reason):
         return f"not possible: {short_reason(reason.iloc[0])}"
     only = ", ".join(protocols_of(done))
@@ -665,12 +673,15 @@ def all_systems(parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def systems_fragment(table: pd.DataFrame) -> str:
-    """Return the README's table of all systems as Markdown, each linked to its notebook.
+    """Return the README's table of systems as Markdown, each linked to its notebook.
 
     Parameters
     ----------
     table : pd.DataFrame
-        As returned by `all_systems`.
+        As returned by `all_systems`. Systems that were published are shown, and the best
+        single network of this study; variants stand in the notebooks.
     """
+    ours = table["system"].str.replace(REFIT, "", regex=False) == SYSTEMS[BEST_SINGLE].title
+    table = table[ours | table["published"].ne(NOT_PUBLISHED)]
     links = [f"[{name[:2]}](notebooks/{name}.ipynb)" for name in table["notebook"]]
     return markdown_table(table.assign(notebook=links))
