@@ -1,5 +1,6 @@
 """Train the networks of `systems` under the protocols, resumable and counted like all runs."""
 
+import json
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -571,9 +572,9 @@ def budget_study(
         ``epochs, learning_rate, batch_size, train_accuracy, valid_accuracy, seconds``;
         empty where there is no validation part.
     """
-    kept = outputs.results / "predictions" / f"{study}_budget.csv"
+    kept = outputs.results / "predictions" / f"{study}_budget.json"
     if project.from_predictions() or not dataset.available:
-        return pd.read_csv(kept) if kept.is_file() else pd.DataFrame(columns=_BUDGET_COLUMNS)
+        return _read_budget(kept)
     chosen = systems.named([system])[0]
     first = replace(
         chosen.recipe, epochs=epochs[0], learning_rate=learning_rates[0],
@@ -593,12 +594,18 @@ def budget_study(
     key = project.text_digest(
         data.digest, *(chosen.digest(recipe=r, pretrained=False) for r in recipes)
     )
-    stored = pd.read_csv(kept) if kept.is_file() else pd.DataFrame({"key": []})
+    stored = _read_budget(kept)
     if not project.retrain() and set(stored["key"]) == {key}:
         return stored
     table = pd.DataFrame(_budget_rows(chosen, recipes, data, split, dataset.genres)).assign(key=key)
-    project.write_atomic(kept, table.to_csv(index=False))
-    return pd.read_csv(kept)
+    project.write_atomic(kept, table.to_json(orient="records", indent=1))
+    return _read_budget(kept)
+
+
+def _read_budget(kept: Path) -> pd.DataFrame:
+    if not kept.is_file():
+        return pd.DataFrame(columns=[*_BUDGET_COLUMNS, "key"])
+    return pd.DataFrame(json.loads(kept.read_text()))
 
 
 _BUDGET_COLUMNS = [

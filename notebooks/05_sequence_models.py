@@ -253,6 +253,7 @@ budget = deep.budget_study(
     study=report.notebook,
     outputs=report.outputs,
 )
+report.keep_predictions(f"{report.notebook}_budget")
 report.table(budget.drop(columns="key", errors="ignore"), "budget").round(4)
 
 # %%
