@@ -12,8 +12,9 @@ from genre_utils.distillation import DISTILLED
 from genre_utils.experiments import Store, StudyResult
 from genre_utils.models.classical import CLASSICAL
 from genre_utils.models.pretrained import PRETRAINED
-from genre_utils.project import Outputs, ProjectError
+from genre_utils.project import Outputs
 from genre_utils.results import interval, markdown_table
+from genre_utils.transfer import load_stored
 
 _SUMMARY = [
     "n_tracks", "accuracy", "accuracy_low", "accuracy_high", "accuracy_artist_low",
@@ -232,7 +233,7 @@ def baselines(outputs: Outputs) -> dict[str, pd.DataFrame]:
         network of best validation accuracy. Studies that are not stored are left out.
     """
     found = {}
-    classical = _stored("03_baselines", outputs)
+    classical = load_stored(Store("03_baselines", outputs))
     if classical is not None:
         untuned = _chosen(classical, ["svm_c10"])
         best = _chosen(classical, list(dict.fromkeys(classical.runs["model"])))
@@ -241,20 +242,13 @@ def baselines(outputs: Outputs) -> dict[str, pd.DataFrame]:
                 name, segment_s = chosen["model"].iloc[0], chosen["segment_s"].iloc[0]
                 called = CLASSICAL[name].title
                 found[f"{called}, {segment_s:g} s (03)"] = tables.to_tracks(chosen)
-    networks = _stored("05_sequence_models", outputs)
+    networks = load_stored(Store("05_sequence_models", outputs))
     if networks is not None:
         chosen = _chosen(networks, list(dict.fromkeys(networks.runs["model"])))
         if len(chosen):
             called = tables_deep.title(chosen["model"].iloc[0])
             found[f"{called} (05)"] = tables.to_tracks(chosen)
     return found
-
-
-def _stored(study: str, outputs: Outputs) -> StudyResult | None:
-    try:
-        return Store(study, outputs).load()
-    except ProjectError:
-        return None
 
 
 def _chosen(result: StudyResult, models: list[str]) -> pd.DataFrame:

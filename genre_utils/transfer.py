@@ -133,7 +133,7 @@ def run_available(
         weights can be had: nothing is stored then.
     """
     store = Store(study, outputs)
-    stored = _stored(store)
+    stored = load_stored(store)
     if project.from_predictions() or not dataset.available:
         return stored or _nothing(names, NOT_HERE)
     found = pretrained.availability(names).set_index("name")
@@ -186,7 +186,7 @@ def run_convnet(
     store = Store(study, outputs)
     names = [CONVNET + PROBE, CONVNET + FINETUNED]
     if project.from_predictions() or not dataset.available:
-        return _stored(store) or _nothing(names, NOT_HERE)
+        return load_stored(store) or _nothing(names, NOT_HERE)
     try:
         heard = heard_by_convnet(dataset, dataset)
         items = dataset.tracks.set_index("track_id").loc[list(heard.track_ids)].reset_index()
@@ -308,7 +308,7 @@ def earlier_networks(names: Sequence[str], *, outputs: Outputs) -> StudyResult:
     StudyResult
         Rows and runs of stage ``final``, all seeds; empty where nothing is stored.
     """
-    stored = _stored(Store("05_sequence_models", outputs))
+    stored = load_stored(Store("05_sequence_models", outputs))
     if stored is None:
         return _nothing(names, "notebook 05 has stored nothing of it; run make 05")
 
@@ -320,7 +320,8 @@ def earlier_networks(names: Sequence[str], *, outputs: Outputs) -> StudyResult:
     return StudyResult(wanted(stored.predictions), wanted(stored.runs), nothing)
 
 
-def _stored(store: Store) -> StudyResult | None:
+def load_stored(store: Store) -> StudyResult | None:
+    """Return what a study has published, or None where there is nothing whole."""
     try:
         return store.load()
     except ProjectError:
