@@ -17,8 +17,9 @@ from genre_utils import project, staleness
 
 NOTEBOOKS = staleness.notebooks()
 BY_NAME = {"argvalues": NOTEBOOKS, "ids": [nb.name for nb in NOTEBOOKS]}
-# The aim is 20 s on two free cores; a busy machine is no reason to fail.
-SECONDS_EACH = 30
+# The aim is 20 s on two free cores. A slow or busy machine is no reason to fail, a notebook that
+# forgot its profile is: it would take ten times as long.
+SECONDS_EACH = 90
 
 
 def cells(notebook):
@@ -99,7 +100,7 @@ def execute_again(executed, smoke, folder):
 @pytest.mark.parametrize("notebook", **BY_NAME)
 def test_smoke_run_takes_seconds_and_reproduces_itself(notebook, smoke, tmp_path):
     record = staleness.read_record(notebook, smoke)
-    assert record["duration_s"] <= SECONDS_EACH * (1 if os.environ.get("CI") else 3)
+    assert record["duration_s"] <= SECONDS_EACH
     executed = smoke.results / "notebooks" / f"{notebook.name}.ipynb"
     tags = [c.metadata.get("tags", []) for c in nbformat.read(executed, 4).cells]
     assert any("nbval-check-output" in t for t in tags)
