@@ -299,8 +299,8 @@ def write(
         "preprocessing": asdict(preprocessing or Preprocessing()),
         "temperature": round(float(temperature), 4),
         "familiar": familiar and {
-            "mean": familiar.mean.round(2).tolist(),
-            "std": familiar.std.round(2).tolist(),
+            "mean": familiar.mean.astype(float).round(2).tolist(),
+            "std": familiar.std.astype(float).round(2).tolist(),
             "limit": round(familiar.limit, 3),
         },
         "card": asdict(card),

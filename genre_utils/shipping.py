@@ -289,7 +289,7 @@ def card(dataset: Dataset, rows: pd.DataFrame, record: dict) -> Card:
         ),
         "Data": (
             f"{made_up if dataset.synthetic else ''}{dataset.title}: trained on "
-            f"{record['n_train']} tracks, of which {record['n_valid']} others chose the epoch and "
+            f"{record['n_train']} tracks; {record['n_valid']} others chose the epoch and "
             f"the temperature. {dataset.citation} {dataset.licence}"
         ),
         "Input": (
