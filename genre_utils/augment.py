@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Batch = Tensor | tuple[Tensor, ...]
+from genre_utils.training import Batch
 
 
 @dataclass(frozen=True)

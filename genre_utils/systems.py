@@ -102,7 +102,8 @@ class System:
 
 
 _LOOK = Recipe(epochs=12, batch_size=16, learning_rate=1e-3, weight_decay=1e-2)
-_CHUNKS = Recipe(epochs=6, batch_size=64, learning_rate=1e-3, weight_decay=1e-2)
+_CHUNKS = Recipe(epochs=24, batch_size=64, learning_rate=1e-3, weight_decay=1e-2, patience=8)
+_SEGMENTS = Recipe(epochs=6, batch_size=64, learning_rate=1e-3, weight_decay=1e-2)
 _WHOLE = Recipe(
     epochs=20, batch_size=16, learning_rate=1e-3, weight_decay=1e-2, label_smoothing=0.1
 )
@@ -110,6 +111,19 @@ _LITTLE_DATA = Recipe(epochs=20, batch_size=16, learning_rate=1e-3, weight_decay
 _LONG = Recipe(epochs=60, batch_size=16, learning_rate=1e-3, weight_decay=1e-2, label_smoothing=0.1)
 _CHANGED = Augmentation(crop_frames=256, masks=2, mixup=0.4)
 _ALL_CHANGED = Augmentation(crop_frames=256, equaliser=0.35, gain=0.1, masks=2, mixup=0.4)
+
+
+def _small_resnet(name: str, title: str, purpose: str, *, recipe: Recipe = _WHOLE, **other):
+    """Return our small ResNet with a budget and an augmentation of its own."""
+    return System(
+        name,
+        title,
+        purpose,
+        lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
+        recipe=recipe,
+        **other,
+    )
+
 
 SYSTEMS = {
     system.name: system
@@ -287,60 +301,47 @@ SYSTEMS = {
             pretrainable=True,
             scaled=False,
         ),
-        System(
+        _small_resnet(
             "resnet_small",
             "Small ResNet",
             "our best single network: no early stride, training data that never look the same",
-            lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
             recipe=_LONG,
             augmentation=_ALL_CHANGED,
             listens=True,
         ),
-        System(
+        _small_resnet(
             "resnet_small_plain",
             "Small ResNet, nothing changed",
             "the small ResNet on a short budget, without any augmentation",
-            lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
-            recipe=_WHOLE,
         ),
-        System(
+        _small_resnet(
             "resnet_small_crops",
             "Small ResNet, crops",
             "the same with random crops only",
-            lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
-            recipe=_WHOLE,
             augmentation=Augmentation(crop_frames=256),
         ),
-        System(
+        _small_resnet(
             "resnet_small_specaugment",
             "Small ResNet, crops + masks",
             "the same with random crops and hidden bands and moments",
-            lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
-            recipe=_WHOLE,
             augmentation=Augmentation(crop_frames=256, masks=2),
         ),
-        System(
+        _small_resnet(
             "resnet_small_equaliser",
             "Small ResNet, crops + equaliser",
             "the same with random crops, levels and smooth curves over frequency",
-            lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
-            recipe=_WHOLE,
             augmentation=Augmentation(crop_frames=256, equaliser=0.35, gain=0.1),
         ),
-        System(
+        _small_resnet(
             "resnet_small_mixup",
             "Small ResNet, crops + mixup",
             "the same with random crops and mixed items",
-            lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
-            recipe=_WHOLE,
             augmentation=Augmentation(crop_frames=256, mixup=0.4),
         ),
-        System(
+        _small_resnet(
             "resnet_small_short",
             "Small ResNet, all changes",
             "the same with all of these, on the same short budget",
-            lambda shape, n, pretrained: cnn.small_resnet(n_bands=shape[1], n_classes=n),
-            recipe=_WHOLE,
             augmentation=_ALL_CHANGED,
         ),
         System(
@@ -349,7 +350,7 @@ SYSTEMS = {
             "six convolutions and three dense layers on cepstral coefficients",
             lambda shape, n, pretrained: cnn.cnn9(n_bands=shape[1], n_frames=shape[2], n_classes=n),
             segment_s=CHUNK_S,
-            recipe=_CHUNKS,
+            recipe=_SEGMENTS,
             published="0.95 at 3 s, segments split at random",
         ),
         System(
@@ -368,7 +369,7 @@ SYSTEMS = {
             ),
             input="mfcc",
             segment_s=CHUNK_S,
-            recipe=_CHUNKS,
+            recipe=_SEGMENTS,
         ),
         System(
             "cnn9_rms",
@@ -379,7 +380,7 @@ SYSTEMS = {
             ),
             input="mfcc+rms",
             segment_s=CHUNK_S,
-            recipe=_CHUNKS,
+            recipe=_SEGMENTS,
         ),
         System(
             "cnn_raw",
@@ -388,7 +389,7 @@ SYSTEMS = {
             lambda shape, n, pretrained: cnn.WaveformCnn(n_classes=n),
             input="waveform samples",
             segment_s=CHUNK_S,
-            recipe=_CHUNKS,
+            recipe=_SEGMENTS,
             published="almost half of what processed input reaches",
         ),
     ]
