@@ -102,8 +102,7 @@ class System:
 
 
 _LOOK = Recipe(epochs=12, batch_size=16, learning_rate=1e-3, weight_decay=1e-2)
-_CHUNKS = Recipe(epochs=24, batch_size=64, learning_rate=1e-3, weight_decay=1e-2, patience=8)
-_SEGMENTS = Recipe(epochs=6, batch_size=64, learning_rate=1e-3, weight_decay=1e-2)
+_CHUNKS = Recipe(epochs=6, batch_size=64, learning_rate=1e-3, weight_decay=1e-2)
 _WHOLE = Recipe(
     epochs=20, batch_size=16, learning_rate=1e-3, weight_decay=1e-2, label_smoothing=0.1
 )
@@ -350,7 +349,7 @@ SYSTEMS = {
             "six convolutions and three dense layers on cepstral coefficients",
             lambda shape, n, pretrained: cnn.cnn9(n_bands=shape[1], n_frames=shape[2], n_classes=n),
             segment_s=CHUNK_S,
-            recipe=_SEGMENTS,
+            recipe=_CHUNKS,
             published="0.95 at 3 s, segments split at random",
         ),
         System(
@@ -369,7 +368,7 @@ SYSTEMS = {
             ),
             input="mfcc",
             segment_s=CHUNK_S,
-            recipe=_SEGMENTS,
+            recipe=_CHUNKS,
         ),
         System(
             "cnn9_rms",
@@ -380,7 +379,7 @@ SYSTEMS = {
             ),
             input="mfcc+rms",
             segment_s=CHUNK_S,
-            recipe=_SEGMENTS,
+            recipe=_CHUNKS,
         ),
         System(
             "cnn_raw",
@@ -389,7 +388,7 @@ SYSTEMS = {
             lambda shape, n, pretrained: cnn.WaveformCnn(n_classes=n),
             input="waveform samples",
             segment_s=CHUNK_S,
-            recipe=_SEGMENTS,
+            recipe=_CHUNKS,
             published="almost half of what processed input reaches",
         ),
     ]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from genre_utils import (
     audio,
@@ -35,12 +34,13 @@ PROBE, FINETUNED = " (probe)", " (fine-tuned)"
 
 CONVNET = "MSD convnet"
 CONVNET_RECIPE = training.Recipe(
-    epochs=8, batch_size=16, learning_rate=3e-4, weight_decay=1e-2, label_smoothing=0.1
+    epochs=6, batch_size=16, learning_rate=1e-4, weight_decay=1e-2, label_smoothing=0.1
 )
-"""How the MSD convnet is trained further."""
+"""How the MSD convnet is trained further, from the probe on."""
 
 _CONVNET_CHANGES = Augmentation(masks=2, mixup=0.4)
 _RECIPE = 1
+_CONVNET_RECIPE = 2
 _PROTOCOL = "fault_filtered"
 
 
@@ -158,10 +158,10 @@ def run_convnet(
     seed: int = 0,
     elsewhere: Dataset | None = None,
 ) -> StudyResult:
-    """Train a head on the MSD convnet, and once more all of it.
+    """Train a probe on the MSD convnet, and all of it from there on.
 
-    Its statistics are those of the fault-filtered training part and stay what they are;
-    the validation part chooses the epoch.
+    Its statistics are those of the fault-filtered training part and stay what they are.
+    Folds inside that part choose the probe; the validation part chooses the epoch.
 
     Parameters
     ----------
@@ -189,8 +189,7 @@ def run_convnet(
         return load_stored(store) or _nothing(names, NOT_HERE)
     try:
         heard = heard_by_convnet(dataset, dataset)
-        items = dataset.tracks.set_index("track_id").loc[list(heard.track_ids)].reset_index()
-        split = splits.make_splits(items.assign(segment_start_s=0.0), _PROTOCOL)[0]
+        split = splits.make_splits(_tracks_of(heard, dataset), _PROTOCOL)[0]
     except ProjectError as error:
         reason = str(error).replace(str(project.data_root()), "DATA_ROOT")
         return _nothing(names, reason)
@@ -209,7 +208,7 @@ def run_convnet(
             stage="final",
             input_digest=project.text_digest(heard.digest, heard.network.weights.digest, also),
             split_digest=experiments.split_digest(split),
-            recipe=f"{_RECIPE}.{recipe.epochs}",
+            recipe=f"{_CONVNET_RECIPE}" + (f".{recipe.epochs}" if name.endswith(FINETUNED) else ""),
         )
         checkpoint = store.folder / f"{unit.run_id}.checkpoint"
         work = _ConvnetWork(unit, dataset, elsewhere, split, recipe, checkpoint)
@@ -219,7 +218,7 @@ def run_convnet(
 
 @dataclass(frozen=True)
 class _ConvnetWork:
-    """Train a head on the MSD convnet, or all of it."""
+    """Train a probe on the MSD convnet; where wanted, train all of it from there."""
 
     unit: Unit
     dataset: Dataset
@@ -231,56 +230,65 @@ class _ConvnetWork:
     def __call__(self) -> tuple[pd.DataFrame, dict]:
         split, genres = self.split, self.dataset.genres
         heard = heard_by_convnet(self.dataset, self.dataset)
-        network = heard.network
-        items = self.dataset.tracks.set_index("track_id").loc[list(heard.track_ids)].reset_index()
-        items = items.assign(segment_start_s=0.0)
-        y = pd.Index(genres).get_indexer(items["genre"])
-        targets = np.eye(len(genres), dtype=np.float32)[y]
+        items = _tracks_of(heard, self.dataset)
         statistics = heard.statistics()
-
-        def read(positions: np.ndarray) -> np.ndarray:
-            return convnet.inputs(heard.power([heard.track_ids[p] for p in positions]), statistics)
-
-        torch.manual_seed(self.unit.seed)
+        features = convnet.embed(heard.network, _clips(heard, split.train), statistics)
+        probe = finetuning.probe(features, items.iloc[split.train], genres=genres)
         classifier = convnet.Classifier(
-            network,
-            statistics,
-            features=convnet.embed(network, heard.power(heard.train), statistics),
-            n_classes=len(genres),
-            train_layers=self.unit.model.endswith(FINETUNED),
+            heard.network, statistics, features=features, n_classes=len(genres)
         )
-        fit = training.fit(
-            classifier,
-            (read(split.train), targets[split.train]),
-            valid=(read(split.valid), targets[split.valid]) if len(split.valid) else None,
-            recipe=self.recipe,
-            augment=_CONVNET_CHANGES,
-            checkpoint=self.checkpoint,
-        )
-        rows = self._rows(training.predict(classifier, read(split.test)), items.iloc[split.test])
-        if self.elsewhere:
-            others = heard_by_convnet(self.elsewhere, self.dataset)
-            x = convnet.inputs(others.power(others.track_ids), statistics)
-            known = self.elsewhere.tracks.set_index("track_id").loc[list(others.track_ids)]
-            known = known.reset_index().assign(segment_start_s=0.0)
-            theirs = self._rows(training.predict(classifier, x), known)
-            theirs = theirs.assign(stage="elsewhere", dataset="elsewhere")
-            rows = pd.concat([rows, theirs], ignore_index=True)
-        self.checkpoint.unlink(missing_ok=True)
-        return rows, asdict(self.unit) | {
+        record = asdict(self.unit) | {
             "run_id": self.unit.run_id,
             "n_train": len(split.train),
             "n_train_tracks": len(split.train),
             "n_test": len(split.test),
             "n_parameters": sum(weights.numel() for weights in classifier.parameters()),
             "pretrained": "Million Song Dataset",
-            "best_epoch": fit.best_epoch,
-            "validation_accuracy": float(
-                fit.history.set_index("epoch").loc[fit.best_epoch, "valid_accuracy"]
-            )
-            if len(split.valid)
-            else None,
+            "validation_accuracy": probe.search.score,
         }
+
+        def by_probe(power) -> np.ndarray:
+            return probe.predict(convnet.embed(heard.network, power, statistics))
+
+        def by_network(power) -> np.ndarray:
+            return training.predict(classifier, convnet.inputs(power, statistics))
+
+        predict = by_probe
+        if self.unit.model.endswith(FINETUNED):
+            classifier.set_head(*probe.head())
+            record |= self._train(classifier, heard, items)
+            predict = by_network
+        rows = self._rows(predict(_clips(heard, split.test)), items.iloc[split.test])
+        if self.elsewhere:
+            others = heard_by_convnet(self.elsewhere, self.dataset)
+            theirs = predict(others.power(others.track_ids))
+            theirs = self._rows(theirs, _tracks_of(others, self.elsewhere))
+            theirs = theirs.assign(stage="elsewhere", dataset="elsewhere")
+            rows = pd.concat([rows, theirs], ignore_index=True)
+        self.checkpoint.unlink(missing_ok=True)
+        return rows, record
+
+    def _train(self, classifier, heard, items: pd.DataFrame) -> dict:
+        """Train all layers; return what the record says of it."""
+        genres = self.dataset.genres
+        targets = np.eye(len(genres), dtype=np.float32)
+        y = pd.Index(genres).get_indexer(items["genre"])
+
+        def read(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            power = _clips(heard, positions)
+            return convnet.inputs(power, classifier.statistics), targets[y[positions]]
+
+        fit = training.fit(
+            classifier,
+            read(self.split.train),
+            valid=read(self.split.valid) if len(self.split.valid) else None,
+            recipe=self.recipe,
+            augment=_CONVNET_CHANGES,
+            checkpoint=self.checkpoint,
+        )
+        best = fit.history.set_index("epoch").loc[fit.best_epoch]
+        accuracy = float(best["valid_accuracy"]) if len(self.split.valid) else None
+        return {"best_epoch": fit.best_epoch, "validation_accuracy": accuracy}
 
     def _rows(self, probabilities: np.ndarray, items: pd.DataFrame) -> pd.DataFrame:
         return experiments.prediction_rows(
@@ -291,6 +299,16 @@ class _ConvnetWork:
             dataset=self.dataset.name,
             n_train=len(self.split.train),
         )
+
+
+def _tracks_of(heard, dataset: Dataset) -> pd.DataFrame:
+    """Return the rows of the tracks that the convnet heard, in its order."""
+    items = dataset.tracks.set_index("track_id").loc[list(heard.track_ids)].reset_index()
+    return items.assign(segment_start_s=0.0)
+
+
+def _clips(heard, positions: np.ndarray) -> Sequence[np.ndarray]:
+    return heard.power([heard.track_ids[position] for position in positions])
 
 
 def earlier_networks(names: Sequence[str], *, outputs: Outputs) -> StudyResult:

@@ -599,8 +599,6 @@ class Classifier(nn.Module):
         standardised by them.
     n_classes : int
         Number of genres.
-    train_layers : bool
-        Whether the five layers are trained too, or the head alone.
     """
 
     def __init__(
@@ -610,15 +608,26 @@ class Classifier(nn.Module):
         *,
         features: np.ndarray,
         n_classes: int = 10,
-        train_layers: bool = True,
     ):
         super().__init__()
         self.network = MsdConvnet(network.weights)
-        self.network.requires_grad_(train_layers)
+        self.network.requires_grad_(True)
         self.statistics = statistics
         self.register_buffer("mean", torch.from_numpy(features.mean(axis=0)))
         self.register_buffer("std", torch.from_numpy(np.maximum(features.std(axis=0), 1e-3)))
         self.head = nn.Linear(features.shape[1], n_classes)
+
+    def set_head(self, weight: Tensor, bias: Tensor) -> None:
+        """Begin with a classifier of features as `embed` returns them, not standardised.
+
+        Parameters
+        ----------
+        weight : Tensor [shape=(n_classes, 160)]
+        bias : Tensor [shape=(n_classes,)]
+        """
+        with torch.no_grad():
+            self.head.weight.copy_(weight * self.std)
+            self.head.bias.copy_(bias + weight @ self.mean)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits [shape=(n, n_classes)] of `inputs`."""
