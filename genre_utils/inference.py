@@ -6,7 +6,7 @@ a recording of hours takes no more memory than a song.
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,9 @@ SHORTEST_S = 1.0
 
 LONGEST_S = 7200.0
 """Length in seconds from the start that is looked at of longer recordings."""
+
+UNLIKE = "sounds unlike the music that the network learnt from: do not rely on the answer"
+"""The warning that a recording lies outside of what the network knows."""
 
 _SILENCE = 1e-4
 _SHORTEST_SEGMENT_S = 3.0
@@ -47,6 +50,29 @@ class Segment:
     start_s: float
     end_s: float
     probabilities: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Up to a clip's length of a recording, as it is given to the network.
+
+    Attributes
+    ----------
+    start_s : float
+        Where it begins.
+    fresh_s : float
+        Where what no earlier window holds begins: the last window reaches back.
+    y : np.ndarray [shape=(n_samples,), dtype=float32]
+        Its samples, at the bundle's sample rate.
+    """
+
+    start_s: float
+    fresh_s: float
+    y: np.ndarray
+
+
+Watch = Callable[[Window, np.ndarray | None, np.ndarray | None], None]
+"""What `predict` calls: window, spectrogram, probabilities; both None where it is silent."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +120,7 @@ def predict(
     model: Bundle | Path | str | None = None,
     segment_s: float | None = None,
     longest_s: float = LONGEST_S,
+    watch: Watch | None = None,
 ) -> Prediction:
     """Classify a sound file, or samples.
 
@@ -116,6 +143,10 @@ def predict(
         Shorter ones show more of the course of time, and are less sure.
     longest_s : float
         How much of a long recording is looked at, from its start, in seconds.
+    watch : callable, optional
+        Called with each `Window`, its spectrogram [shape=(n_mels, n_frames), dtype=uint8]
+        and its probabilities [shape=(n_genres,)] as soon as it was heard: for who draws
+        them. Both are None where the window is silent.
 
     Returns
     -------
@@ -134,7 +165,7 @@ def predict(
     started = time.perf_counter()
     found = _bundle(model)
     segment_s = _checked_segment(segment_s, found.preprocessing.clip_s)
-    listener = _Listener(found, segment_s=segment_s, longest_s=longest_s)
+    listener = _Listener(found, segment_s=segment_s, longest_s=longest_s, watch=watch)
     name = "samples" if isinstance(source, np.ndarray) else str(source)
     try:
         with _reading(source, sr) as (native_sr, blocks):
@@ -228,16 +259,7 @@ def _sample_blocks(samples: np.ndarray, length: int) -> Iterator[np.ndarray]:
         yield block.astype(np.float32).reshape(len(block), -1).mean(axis=1)
 
 
-@dataclass(frozen=True)
-class _Window:
-    """Up to a clip's length of a recording; what is new in it begins at `fresh_s`."""
-
-    start_s: float
-    fresh_s: float
-    y: np.ndarray
-
-
-def _windows(blocks: Iterable[np.ndarray], clip: int, sr: int) -> Iterator[_Window]:
+def _windows(blocks: Iterable[np.ndarray], clip: int, sr: int) -> Iterator[Window]:
     """Cut a signal into clips of so many samples; the last one ends with the signal."""
     before = waiting = np.zeros(0, np.float32)
     start = 0
@@ -245,18 +267,19 @@ def _windows(blocks: Iterable[np.ndarray], clip: int, sr: int) -> Iterator[_Wind
         waiting = np.concatenate([waiting, block])
         while len(waiting) >= clip:
             before, waiting = waiting[:clip], waiting[clip:]
-            yield _Window(start / sr, start / sr, before)
+            yield Window(start / sr, start / sr, before)
             start += clip
     if len(waiting) >= SHORTEST_S * sr or not start:
         last = np.concatenate([before, waiting])[-clip:]
-        yield _Window((start + len(waiting) - len(last)) / sr, start / sr, last)
+        yield Window((start + len(waiting) - len(last)) / sr, start / sr, last)
 
 
 class _Listener:
     """Hears a recording window by window and keeps what the network says."""
 
-    def __init__(self, found: Bundle, *, segment_s: float, longest_s: float):
+    def __init__(self, found: Bundle, *, segment_s: float, longest_s: float, watch: Watch | None):
         self._bundle, self._segment_s, self._longest_s = found, segment_s, longest_s
+        self._watch = watch
         self._sr = found.preprocessing.sr
         self._n_samples, self._is_longer = 0, False
         self._distances: list[float] = []
@@ -296,15 +319,18 @@ class _Listener:
             if self._is_longer:
                 return
 
-    def _hear(self, window: _Window) -> None:
+    def _hear(self, window: Window) -> None:
         self.n_windows += 1
         is_silent = _is_silent(window.y)
+        x = probabilities = None
         if not is_silent:
             x = self._preprocessing.spectrogram(window.y)[None, None]
             probabilities = self._bundle.probabilities(x)[0]
             self.probabilities.append(probabilities)
             if self._bundle.familiar:
                 self._distances.append(float(self._bundle.familiar.distances(x)[0]))
+        if self._watch:
+            self._watch(window, None if x is None else x[0, 0], probabilities)
         if self._segment_s == self._preprocessing.clip_s or is_silent:
             said = {} if is_silent else _named(self._bundle, probabilities)
             end_s = window.start_s + len(window.y) / self._sr
@@ -312,7 +338,7 @@ class _Listener:
         else:
             self.segments += self._pieces(window, x)
 
-    def _pieces(self, window: _Window, x: np.ndarray) -> Iterator[Segment]:
+    def _pieces(self, window: Window, x: np.ndarray) -> Iterator[Segment]:
         frames_per_s = x.shape[-1] / self._preprocessing.clip_s
         width = round(self._segment_s * frames_per_s)
         for start_s, end_s in _bounds(
@@ -346,7 +372,7 @@ class _Listener:
             )
         familiar = self._bundle.familiar
         if familiar and np.median(self._distances) > familiar.limit:
-            yield "sounds unlike the music that the network learnt from: do not rely on the answer"
+            yield UNLIKE
 
 
 def _is_silent(y: np.ndarray) -> bool:
