@@ -18,6 +18,7 @@
 ##              results/bench.csv, figures/bench.png
 ##   bundle     train the network that is shipped (of gtzan) and pack it up:
 ##              genre_utils/data/bundle; of other data, results/NAME/bundle
+##   demo       open the demo page: tell the genre of songs of your own
 ##   test       run every test
 ##   check      format, lint, docstrings, and whether stored results are stale
 ##   lock       add what pyproject.toml asks for to requirements.lock;
@@ -66,7 +67,7 @@ UPGRADE ?=
 
 notebooks := $(wildcard notebooks/[0-9][0-9]_*.py)
 numbers := $(foreach notebook,$(notdir $(notebooks)),$(firstword $(subst _, ,$(notebook))))
-goals := help setup data all smoke report publish bench bundle test check lock clean distclean
+goals := help setup data all smoke report publish bench bundle demo test check lock clean distclean
 variables := DATASET DATA_ROOT PROFILE JOBS RETRAIN PARAMS CACHE_ROOT PYTHON UPGRADE
 
 # A misspelt word must not pass in silence: the study would run on something else.
@@ -133,6 +134,9 @@ bench: setup
 
 bundle: setup
 	@$(venv_python) -m genre_utils.shipping --dataset "$$DATASET"
+
+demo: setup
+	@$(venv_python) -m genre_utils demo
 
 test: setup
 	@$(venv_python) -m pytest

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genre_utils import predict_command
+from genre_utils import demo_command, predict_command
 from genre_utils.project import KNOWN_DATASETS, ProjectError
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ProjectError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     except ModuleNotFoundError as error:
-        advice = "install the extra 'study': pip install 'genre_utils[study]'"
+        extra = "demo" if options.run is demo_command.run else "study"
+        advice = f"install the extra '{extra}': pip install 'genre_utils[{extra}]'"
         print(f"error: this command needs {error.name}; {advice}", file=sys.stderr)
     return 2
 
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_validate(commands, known)
     _add_collect(commands)
     predict_command.add(commands)
+    demo_command.add(commands)
     return parser
 
 

@@ -1,0 +1,99 @@
+"""Tables of the notebook on music of one's own: which file, what the network says of it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from genre_utils import datasets, inference
+from genre_utils.bundle import Bundle
+from genre_utils.datasets import Dataset
+from genre_utils.hearing import Hearing
+from genre_utils.project import ProjectError
+
+
+def songs(dataset: Dataset, song: str = "", *, n_songs: int = 1) -> list[Path]:
+    """Return the sound files to listen to.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Whose clips are taken where no song is named: those of the validation part, which
+        neither trained the network nor tests it, one a genre first. Where it has no sound,
+        the demo data set's are taken.
+    song : str
+        A file or a folder of one's own; empty for clips of the data set.
+    n_songs : int
+        How many files at most.
+
+    Raises
+    ------
+    ProjectError
+        If the song is not there, or a folder holds no sound.
+    """
+    if song:
+        path = Path(song).expanduser()
+        if not path.exists():
+            raise ProjectError(f"song={song!r}: no such file or folder; check the path")
+        return inference.sound_files(path)[:n_songs] if path.is_dir() else [path]
+    tracks = dataset.tracks[dataset.tracks["audio_path"].notna()]
+    if tracks.empty:
+        return songs(datasets.load("demo"), n_songs=n_songs)
+    unseen = tracks[tracks["fault_filtered_split"] == "valid"]
+    tracks = tracks if unseen.empty else unseen
+    order = tracks.groupby("genre").cumcount().sort_values(kind="stable").index
+    return [Path(path) for path in tracks.loc[order[:n_songs], "audio_path"]]
+
+
+def genres(heard: Hearing) -> pd.DataFrame:
+    """Return ``genre, probability, clearest``: over all, and where the genre is clearest.
+
+    Parameters
+    ----------
+    heard : Hearing
+        As `hearing.hear` returns it.
+    """
+    pieces = [s for s in heard.prediction.segments if s.probabilities]
+    rows = []
+    ranked = sorted(heard.prediction.probabilities.items(), key=lambda pair: -pair[1])
+    for genre, probability in ranked:
+        best = max(pieces, key=lambda piece: piece.probabilities[genre])
+        span = f"{best.start_s:.0f}–{best.end_s:.0f} s ({best.probabilities[genre]:.2f})"
+        rows.append({"genre": genre, "probability": round(probability, 2), "clearest": span})
+    return pd.DataFrame(rows)
+
+
+def several(files: Iterable[Path], model: Bundle) -> pd.DataFrame:
+    """Return one row a file: the answer, or why there is none.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        Sound files.
+    model : Bundle
+        What hears them.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``file, genre, probability, second, remarks``.
+    """
+    rows = []
+    for file in files:
+        try:
+            found = inference.predict(file, model=model, top=2)
+        except ProjectError as error:
+            reason = str(error).removeprefix(f"{file}: ")
+            rows.append({"file": file.name, "genre": "–", "second": "–", "remarks": reason})
+            continue
+        (genre, probability), (second, _) = found.top
+        rows.append(
+            {
+                "file": file.name,
+                "genre": genre,
+                "probability": round(probability, 2),
+                "second": second,
+                "remarks": "; ".join(found.warnings),
+            }
+        )
+    return pd.DataFrame(rows, columns=["file", "genre", "probability", "second", "remarks"])
