@@ -233,9 +233,42 @@ def test_ci_fails_when_a_test_fails(tmp_path, status, passes):
     )
     data = tmp_path / "shared" / "data"
     data.mkdir(parents=True)
-    done = run([str(checkout / ".ci" / "run")], tmp_path)
+    programs = stubs(tmp_path / "programs", chromium="exit 0")
+    done = run([str(checkout / ".ci" / "run")], tmp_path, PATH=f"{programs}:{os.environ['PATH']}")
     assert (done.returncode == 0) == passes
     assert f"tests with {data.resolve()} in {checkout}" in done.stdout
+
+
+def stubs(folder: Path, **scripts: str) -> Path:
+    """Make programs that do as they are told, to be put on PATH."""
+    folder.mkdir()
+    for name, script in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("user", "installs", "calls"), [(0, True, 2), (0, False, 1), (1000, True, 0)]
+)
+def test_ci_installs_a_browser_where_it_can_and_goes_on_without(tmp_path, user, installs, calls):
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
+    programs = stubs(
+        tmp_path / "programs",
+        make="echo tests run",
+        id=f"echo {user}",
+        timeout='shift; exec "$@"',
+        **{"apt-get": f"echo $1 >> {tmp_path}/asked; exit {0 if installs else 100}"},
+    )
+    for name in ("bash", "dirname"):
+        (programs / name).symlink_to(shutil.which(name))
+    done = run([str(tmp_path / ".ci" / "run")], tmp_path, PATH=str(programs))
+    assert done.returncode == 0 and done.stdout == "tests run\n"
+    asked = tmp_path / "asked"
+    assert (asked.read_text().split() if calls else []) == ["update", "install"][:calls]
+    assert asked.exists() == bool(calls)
+    assert ("its tests will be skipped" in done.stderr) == (user == 0 and not installs)
 
 
 # ---- tools/make_venv.py
