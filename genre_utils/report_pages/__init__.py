@@ -50,8 +50,8 @@ class Page:
         Whether the navigation sets it apart from what stands before.
     stamp : str
         What it was made from.
-    source : Path or None
-        The folder that links in its text start from; None for pages of the report's own.
+    source : Path
+        The folder that links in its text start from.
     """
 
     file: str
@@ -59,7 +59,7 @@ class Page:
     number: str = ""
     opens_group: bool = False
     stamp: str = ""
-    source: Path | None = None
+    source: Path = project.root()
 
     @property
     def label(self) -> str:
@@ -167,7 +167,7 @@ class _Site:
         page = self._pages[position]
         html, headings = finishing.finish(
             content,
-            link=partial(self._address, page.source or project.root() / "notebooks"),
+            link=partial(self._address, page.source),
             picture_size=self._picture_size,
         )
         return self._environment.get_template("page.html.j2").render(
@@ -241,8 +241,9 @@ class _Site:
             ),
             "01_artists": (
                 "How many artists stand for a genre",
-                "Shares are of the tracks whose artist is known. seen_artist_share: of the tracks "
-                "in random folds, how many have an artist who is trained on, too.",
+                "Shares are of the tracks whose artist is known; the last one says of how many "
+                "tracks another one by the same artist is trained on, where tracks are split at "
+                "random.",
             ),
             "01_faults": (
                 "What the audit finds",
@@ -263,7 +264,6 @@ class _Site:
             cards=cards.model_cards(self._outputs),
             shipped=cards.bundle_card(self._outputs),
             genres=self._dataset.genres,
-            notebooks={article.number: article.page for article in self._articles},
         )
 
     def _related_work(self) -> str:
@@ -322,6 +322,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "markdown": lambda text: Markup(markdown2html(text)),
         "table": _table,
+        "named": lambda frame: frame.rename(columns=lambda name: name.replace("_", " ")),
         "demoted": lambda html, by: Markup(finishing.demoted(html, by=by)),
     }
     return environment
@@ -330,7 +331,7 @@ def _environment() -> jinja2.Environment:
 def _table(frame: pd.DataFrame) -> Markup:
     with pd.option_context("display.max_colwidth", None):
         return Markup(
-            frame.to_html(index=False, border=0, na_rep="–", float_format=lambda x: f"{x:.4g}")
+            frame.to_html(index=False, border=0, na_rep="–", float_format=lambda x: f"{x:.3g}")
         )
 
 

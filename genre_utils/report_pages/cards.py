@@ -15,6 +15,10 @@ from genre_utils.splits import PROTOCOLS
 from genre_utils.systems import SYSTEMS
 from genre_utils.tables_transfer import anchors
 
+_RESULTS = [
+    "protocol", "scored per", "item", "accuracy", "artists drawn", "macro F1", "seeds",
+    "in training", "test tracks",
+]  # fmt: skip
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -41,8 +45,8 @@ class ModelCard:
     ----------
     title : str
         Its name for readers.
-    number : str
-        The notebook that trains it.
+    notebook : str
+        Name of the notebook that trains it.
     facts : list of tuple of str
         (Name, text) of what it is, how it was trained and what it costs.
     results : pd.DataFrame
@@ -56,7 +60,7 @@ class ModelCard:
     """
 
     title: str
-    number: str
+    notebook: str
     facts: list[tuple[str, str]]
     results: pd.DataFrame
     recall: pd.DataFrame
@@ -72,27 +76,26 @@ def model_cards(outputs: Outputs) -> list[ModelCard]:
     outputs : Outputs
         Of the study.
     """
-    rows = _of_each_notebook(outputs, "systems")
-    if rows.empty:
-        return []
+    rows = _systems(outputs)
     sources = {
         slug: _of_each_notebook(outputs, slug) for slug in ("described", "accuracy", "underfitted")
     }
-    results = {number: _stored(outputs, number) for number in rows["number"].unique()}
-    return [
-        _model_card(row, sources, results[row["number"]])
-        for _, row in rows.drop_duplicates("system").iterrows()
-    ]
+    results = {name: _stored(outputs, name) for name in rows["notebook"].unique()}
+    return [_model_card(row, sources, results[row["notebook"]]) for _, row in rows.iterrows()]
 
 
-def _stored(outputs: Outputs, number: str):
-    """Return what the study of a notebook stored, or None."""
-    for path in sorted((outputs.results / "predictions").glob(f"{number}_*.parquet")):
-        try:
-            return Store(path.stem, outputs).load()
-        except ProjectError:
-            continue
-    return None
+def _systems(outputs: Outputs) -> pd.DataFrame:
+    """Return the overview's table of systems; empty before it has run."""
+    rows = table(outputs, "00_systems")
+    return rows if len(rows) else pd.DataFrame(columns=["system", "notebook"])
+
+
+def _stored(outputs: Outputs, study: str):
+    """Return what a notebook's study stored, or None."""
+    try:
+        return Store(study, outputs).load()
+    except ProjectError:
+        return None
 
 
 def _rows(frame: pd.DataFrame, column: str, value: str) -> pd.DataFrame:
@@ -113,7 +116,7 @@ def _model_card(row: pd.Series, sources: dict[str, pd.DataFrame], result) -> Mod
         recall = tables_deep.by_genre(result, model=keys[0], protocol=protocol)
     return ModelCard(
         title=name,
-        number=row["number"],
+        notebook=row["notebook"],
         facts=_facts(row, described, keys[0] if len(keys) == 1 else ""),
         results=_results(done, accuracy),
         recall=_recall_to_read(recall) if len(recall) else recall,
@@ -166,11 +169,11 @@ def _results(done: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
                     "scored per": row["unit"],
                     "item": f"{row['segment_s']:g} s",
                     "accuracy": interval(row),
-                    "if artists are drawn": _between(row),
+                    "artists drawn": _between(row),
                     "macro F1": interval(row, "macro_f1"),
+                    "seeds": _seeds(row),
                     "in training": f"{row['train_accuracy']:.2f}",
                     "test tracks": f"{row['n_tracks']:.0f}",
-                    "each seed": str(row.get("by_seed", "–")),
                 }
             )
         if rows.empty:
@@ -178,7 +181,15 @@ def _results(done: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
             reason = reasons["reason"].dropna().iloc[:1] if "reason" in reasons else []
             why = tables_deep.short_reason(reason.iloc[0]) if len(reason) else "not run"
             lines.append({"protocol": protocol, "accuracy": why})
-    return pd.DataFrame(lines).fillna("–")
+    return pd.DataFrame(lines, columns=_RESULTS).fillna("–")
+
+
+def _seeds(row: pd.Series) -> str:
+    """Return how many seeds were trained, and the standard deviation between them."""
+    count, spread = row.get("n_seeds"), row.get("accuracy_sd")
+    if pd.isna(count):
+        return "–"
+    return f"{count:.0f}" if pd.isna(spread) or count < 2 else f"{count:.0f} (± {spread:.2f})"
 
 
 def _between(row: pd.Series) -> str:
@@ -232,7 +243,7 @@ def published_claims(outputs: Outputs) -> tuple[pd.DataFrame, pd.DataFrame]:
     others : pd.DataFrame
         Claims for systems that this study of the data set has not run.
     """
-    rows = _of_each_notebook(outputs, "systems")
+    rows = _systems(outputs)
     claims = pd.DataFrame(
         [
             {"system": s.title, "claim": _claim(s.published)[0], "protocol": _claim(s.published)[1]}
@@ -240,14 +251,17 @@ def published_claims(outputs: Outputs) -> tuple[pd.DataFrame, pd.DataFrame]:
             if s.published
         ]
     )
-    if rows.empty:
-        return pd.DataFrame(), claims
     rows = rows.drop_duplicates("system").set_index("system")
     ours = [name for name in rows.columns if name.split(",")[0] in PROTOCOLS]
     is_run = claims["system"].isin(rows.index)
     rebuilt = claims[is_run].rename(columns={"claim": "published", "protocol": "its split"})
-    rebuilt = rebuilt.join(rows[ours].rename(columns=lambda name: f"ours: {name}"), on="system")
+    rebuilt = rebuilt.join(rows[ours].rename(columns=_with_unit), on="system")
     return rebuilt, claims[~is_run]
+
+
+def _with_unit(column: str) -> str:
+    protocol, _, unit = column.partition(", ")
+    return f"{protocol} ({unit})" if unit else protocol
 
 
 def _claim(published: str) -> tuple[str, str]:

@@ -7,10 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
-_NUMBER = re.compile(
-    r"[-+−–]?\d[\d.,]*(e[-+]?\d+)?( ?(%|s|min|h|ms|MB|KiB|Hz))?"  # 0.48, 1,000, 89 s
-    r"( \([-+−]?\d[\d.]*(–| to )[-+−]?\d[\d.]*\))?(, [\d,]+ tracks)?( \(items of [\d.]+ s\))?"
-)
+# 1,000 or 0.48 or 89 s or 0.48 (0.42–0.54) or 0.42–0.54 or 3 (± 0.05)
+_VALUE = r"[-+−±]? ?\d[\d.,]*(e[-+]?\d+)?"
+_UNIT = r"( ?(%|s|min|h|ms|MB|KiB|Hz))?"
+_NUMBER = re.compile(rf"{_VALUE}{_UNIT}((–| \(){_VALUE}((–| to ){_VALUE})?\)?)?")
 _EMPTY = ("", "–", "-", "NaN", "nan", "None")
 
 # These need a server, or reach outside the page.
@@ -148,7 +148,10 @@ def _drop_row_numbers(table: Tag) -> None:
 
 
 def _mark_numbers(table: Tag) -> None:
-    """Mark the columns that hold numbers only, so that they are set flush right."""
+    """Mark values, which are not to be broken, and columns that hold nothing else."""
+    for cell in table.find_all("td"):
+        if _NUMBER.fullmatch(_words(cell)):
+            cell["class"] = [*cell.get("class", []), "value"]
     rows = [row.find_all(["th", "td"]) for row in table.find_all("tr")]
     if not rows or len({len(row) for row in rows}) != 1:
         return

@@ -67,16 +67,20 @@ def _of_study(path: Path) -> pd.DataFrame:
     table = pd.DataFrame(records)
     if table.empty:
         return table
-    found = [name for name in _SECONDS if name in table]
-    table = table.assign(
-        study=path.stem, seconds=table[found].bfill(axis=1).iloc[:, 0] if found else None
-    )
+    table = table.assign(study=path.stem, seconds=[_seconds(record) for record in records])
     if "valid_accuracy" in table:  # a study of settings on the validation part alone
         table = table.rename(columns={"valid_accuracy": "validation_accuracy", "key": "run_id"})
     rows = path.with_suffix(".parquet")
     if not rows.is_file():
         return table
     return table.merge(_accuracies(rows), on=["run_id", "stage"], how="left")
+
+
+def _seconds(record: dict) -> float | None:
+    """Return what a run's training took, with the searches for its settings."""
+    fitted = next((record[name] for name in _SECONDS if name in record), None)
+    searched = sum(found["cpu_s"] for found in record.get("searches", []))
+    return None if fitted is None else fitted + searched
 
 
 def _accuracies(path: Path) -> pd.DataFrame:
@@ -108,9 +112,11 @@ def _shared(table: pd.DataFrame, letter: str, columns: list[str]) -> pd.Series:
 
 def summary(rows: pd.DataFrame) -> str:
     """Return in a line how many runs a study has, and what they took."""
-    taken = rows["seconds"].sum()
-    uses = rows["test_uses"].sum()
-    return f"{len(rows):,} runs, {tables_deep.duration(taken)} of training, {uses:,} uses of a test part"
+    taken, uses = rows["seconds"].sum(), rows["test_uses"].sum()
+    return (
+        f"{len(rows):,} runs, {tables_deep.duration(taken)} of searching and training, "
+        f"{uses:,} uses of a test part"
+    )
 
 
 def to_read(rows: pd.DataFrame) -> pd.DataFrame:
@@ -119,23 +125,23 @@ def to_read(rows: pd.DataFrame) -> pd.DataFrame:
         {
             "model": rows["model"],
             "input": rows["input"],
-            "source": rows["source"],
-            "pretrained": rows["pretrained"],
             "item": rows["segment_s"].map("{:g} s".format, na_action="ignore"),
             "protocol": rows["protocol"],
             "stage": rows["stage"],
             "fold": rows["fold"].astype("Int64"),
             "seed": rows["seed"].astype("Int64"),
-            "data": rows["data"],
-            "parts": rows["parts"],
-            "tuning": rows["tuning"],
-            "train tracks": rows["n_train_tracks"].astype("Int64"),
-            "test items": rows["n_test"].astype("Int64"),
             "in training": rows["train_accuracy"].map("{:.3f}".format, na_action="ignore"),
             "in validation": rows["validation_accuracy"].map("{:.3f}".format, na_action="ignore"),
             "in test": rows["test_accuracy"].map("{:.3f}".format, na_action="ignore"),
             "uses": rows["test_uses"],
+            "data": rows["data"],
+            "parts": rows["parts"],
+            "tuning": rows["tuning"],
             "seconds": rows["seconds"].map("{:.1f}".format, na_action="ignore"),
+            "train tracks": rows["n_train_tracks"].astype("Int64"),
+            "test items": rows["n_test"].astype("Int64"),
+            "source": rows["source"],
+            "pretrained": rows["pretrained"],
             "epochs": rows["epochs"].astype("Int64"),
             "chosen": rows["parameters"].map(_settings, na_action="ignore"),
             "run": rows["run_id"].str[:8],

@@ -9,17 +9,18 @@
     return null;
   };
   const root = document.documentElement;
-  const themes = ["system", "light", "dark"];
-  let theme = themes.includes(kept("theme")) ? kept("theme") : "system";
+  const themes = ["auto", "light", "dark"];
+  let theme = themes.includes(kept("theme")) ? kept("theme") : "auto";
   const paint = () => {
-    if (theme === "system") delete root.dataset.theme;
+    if (theme === "auto") delete root.dataset.theme;
     else root.dataset.theme = theme;
   };
   paint();
 
   document.addEventListener("DOMContentLoaded", () => {
     const themeButton = document.getElementById("theme");
-    const nameTheme = () => { themeButton.textContent = `Theme: ${theme}`; };
+    const nameTheme = () => { themeButton.textContent = theme[0].toUpperCase() + theme.slice(1);
+      themeButton.setAttribute("aria-label", `Theme: ${theme}`); };
     nameTheme();
     themeButton.addEventListener("click", () => {
       theme = themes[(themes.indexOf(theme) + 1) % themes.length];
