@@ -11,7 +11,8 @@
 ##   all        every notebook: tables to results/, figures to figures/
 ##   NN         one notebook and what it needs, e.g. make 03
 ##   smoke      all, on less and in a minute or two, to build/smoke/
-##   report     tables and figures again from stored predictions, without data
+##   report     tables and figures again from stored predictions, without data,
+##              and the pages to read them on: results/NAME/report/index.html
 ##   publish    copy a study's executed notebooks to notebooks/ (of gtzan, unless
 ##              DATASET says otherwise)
 ##   bench      time this project's code against the usual ways, in a few minutes:
@@ -124,6 +125,7 @@ smoke:
 
 report:
 	$(call run_study,--from-predictions)
+	@$(venv_python) -m genre_utils.report_pages --dataset "$$DATASET" --profile "$$PROFILE"
 
 publish: DATASET := gtzan
 publish: setup

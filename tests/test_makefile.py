@@ -77,7 +77,7 @@ def runner_stub(tmp_path) -> Path:
     )
     status = "sys.exit(int(os.environ.get('FRESH', '3')) if 'check-fresh' in sys.argv else 0)\n"
     (tmp_path / "genre_utils" / "pipeline.py").write_text(record + status)
-    for module in ("__main__", "bench", "shipping"):
+    for module in ("__main__", "bench", "report_pages", "shipping"):
         (tmp_path / "genre_utils" / f"{module}.py").write_text(record)
     (tmp_path / "tools" / "make_venv.py").write_text(record)
     return tmp_path
@@ -188,10 +188,7 @@ def test_nothing_is_set_up_unless_something_is_stale(runner_stub, status, exit_c
         (["all"], ["run", "--dataset", "demo", "--profile", "full"]),
         (["smoke"], ["run", "--dataset", "demo", "--profile", "smoke"]),
         (["smoke", "PROFILE=full"], ["run", "--dataset", "demo", "--profile", "smoke"]),
-        (
-            ["report", "DATASET=gtzan"],
-            ["run", "--from-predictions", "--dataset", "gtzan", "--profile", "full"],
-        ),
+        (["report", "DATASET=gtzan"], ["--dataset", "gtzan", "--profile", "full"]),
         (
             ["03", "PARAMS=-p title 'two words' -p n 3"],
             ["run", "03", "--dataset", "demo", "--profile", "full"]
@@ -208,6 +205,14 @@ def test_goals_call_the_runner(runner_stub, arguments, last_call):
     done = make(*arguments, folder=runner_stub)
     assert done.returncode == 0, done.stderr
     assert calls_of(runner_stub)[-1]["arguments"] == last_call
+
+
+def test_a_report_is_made_of_fresh_tables(runner_stub):
+    done = make("report", "DATASET=a b", folder=runner_stub)
+    assert done.returncode == 0, done.stderr
+    first, last = [call["arguments"] for call in calls_of(runner_stub)][-2:]
+    assert first == ["run", "--from-predictions", "--dataset", "a b", "--profile", "full"]
+    assert last == ["--dataset", "a b", "--profile", "full"]
 
 
 def test_clean_leaves_results_of_real_data_and_the_environment(runner_stub):

@@ -7,10 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
-# 1,000 or 0.48 or 89 s or 0.48 (0.42–0.54) or 0.42–0.54 or 3 (± 0.05)
+# 1,000 or 89 s or 0.42–0.54 or 3 (± 0.05) or 0.48 (0.42–0.54), 290 tracks
 _VALUE = r"[-+−±]? ?\d[\d.,]*(e[-+]?\d+)?"
 _UNIT = r"( ?(%|s|min|h|ms|MB|KiB|Hz))?"
-_NUMBER = re.compile(rf"{_VALUE}{_UNIT}((–| \(){_VALUE}((–| to ){_VALUE})?\)?)?")
+_NUMBER = re.compile(rf"{_VALUE}{_UNIT}((–| \(){_VALUE}((–| to ){_VALUE})?\)?)?(, [\d,]+ tracks)?")
 _EMPTY = ("", "–", "-", "NaN", "nan", "None")
 
 # These need a server, or reach outside the page.
