@@ -57,6 +57,11 @@ def finish(
     soup = BeautifulSoup(html, "html.parser")
     for tag in soup.find_all(_ACTIVE):
         tag.decompose()
+    for tag in soup.find_all(True):
+        for name in [name for name in tag.attrs if name.startswith("on")]:
+            del tag[name]
+    for tag in soup.find_all(["audio", "video", "source", "track"], src=_is_far):
+        tag.decompose()
     _settle_links(soup, link)
     _frame_pictures(soup, picture_size)
     _frame_tables(soup)
@@ -64,9 +69,13 @@ def finish(
     return str(soup), headings
 
 
+def _is_far(address: str | None) -> bool:
+    return urlsplit(address or "").scheme in ("http", "https", "ftp")
+
+
 def _settle_links(soup: BeautifulSoup, link: Callable[[str], str | None]) -> None:
     for picture in soup.find_all("img"):
-        if urlsplit(picture.get("src", "")).scheme in ("http", "https"):
+        if _is_far(picture.get("src")):
             # A badge, say: its words serve as well, and need no network.
             picture.replace_with(picture.get("alt") or "picture on the web")
     for anchor in soup.find_all("a", href=True):
