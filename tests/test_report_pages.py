@@ -138,6 +138,16 @@ def test_a_report_is_replaced_as_a_whole_or_not_at_all(study, demo):
     assert [path.name for path in study.results.iterdir() if "partial" in path.name] == []
 
 
+def test_the_card_of_a_shipped_network_stands_among_the_model_cards(study, demo):
+    keep(study, n02_x=executed(2))
+    card = "# demo: small\n\n## Limits\n\nIt has never heard real music.\n"
+    project.write_atomic(study.results / "bundle" / "CARD.md", card)
+    page = soup_of(report_pages.build(demo, study).with_name("model_cards.html"))
+    shipped = page.select_one(".shipped")
+    assert [tag.name for tag in shipped.select("h3, h4")] == ["h3", "h4"]
+    assert "never heard real music" in shipped.get_text() and len(page.select("h1")) == 1
+
+
 def test_without_an_executed_notebook_it_says_what_to_run(study, demo, capsys):
     with pytest.raises(ProjectError, match="make all DATASET=demo"):
         report_pages.build(demo, study)
