@@ -233,7 +233,7 @@ prose(words_eda.projections(projection, neighbours))
 # %% [markdown]
 # ## Artists, and what they mean for splitting
 
-# %%
+# %% tags=["key-figure"]
 artists = report.table(eda.artists(data, seed=seed), "artists")
 report.figure(
     plots_eda.artists(eda.artist_shares(data), artists),

@@ -142,7 +142,7 @@ prose(words.ladder_fall(ladder, fair, model=fair_models[0]))
 # Intervals are bootstraps over tracks (a track's segments are drawn together). A dash in the
 # table says that this data cannot answer; the reason stands below it.
 
-# %%
+# %% tags=["key-figure"]
 shown = accuracy[(accuracy["segment_s"] == ladder_segment_s) & (accuracy["unit"] == "segment")]
 report.figure(
     plots.accuracy_intervals(

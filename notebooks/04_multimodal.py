@@ -167,7 +167,7 @@ underfitted[["title", "protocol", "stage", "train_accuracy", "why"]].round(2)
 # Scored per segment where segments are split at random, per track elsewhere, with intervals by
 # bootstrap over tracks. Rows on fewer tracks cannot be ranked with the others.
 
-# %%
+# %% tags=["key-figure"]
 shown = tables_deep.as_the_field_scores(accuracy, models=audio_systems + systems)
 report.figure(
     plots.accuracy_intervals(shown, title="Every system, by protocol", chance=chance),

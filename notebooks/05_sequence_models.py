@@ -179,7 +179,7 @@ underfitted[["title", "protocol", "stage", "train_accuracy", "why"]].round(2)
 # Scored per segment where segments are split at random, per track elsewhere, with intervals by
 # bootstrap over tracks.
 
-# %%
+# %% tags=["key-figure"]
 shown = tables_deep.as_the_field_scores(accuracy, models=[*systems, best_single])
 report.figure(
     plots.accuracy_intervals(shown, title="Every system, by protocol", chance=chance),
