@@ -273,7 +273,7 @@ class _Site:
             rebuilt=rebuilt,
             others=others,
             anchors=cards.published_on_this_split(),
-            faults=cards.table(self._outputs, "01_literature"),
+            faults=cards.reported_faults(self._outputs),
             sources=cards.readme_sources(),
             citation=self._dataset.citation,
             methods=cards.methods(),

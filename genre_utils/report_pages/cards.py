@@ -3,6 +3,7 @@
 import ast
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -259,8 +260,14 @@ def published_claims(outputs: Outputs) -> tuple[pd.DataFrame, pd.DataFrame]:
     ours = [name for name in rows.columns if name.split(",")[0] in PROTOCOLS]
     is_run = claims["system"].isin(rows.index)
     rebuilt = claims[is_run].rename(columns={"claim": "published", "protocol": "its split"})
-    rebuilt = rebuilt.join(rows[ours].rename(columns=_with_unit), on="system")
+    scores = rows[ours].map(_without_reason).rename(columns=_with_unit)
+    rebuilt = rebuilt.join(scores, on="system")
     return rebuilt, claims[~is_run]
+
+
+def _without_reason(cell: str) -> str:
+    """Return a score, or only that there is none: the reason stands on the model's card."""
+    return cell if re.match(r"\d", cell) else cell.partition(":")[0]
 
 
 def _with_unit(column: str) -> str:
@@ -279,6 +286,13 @@ def published_on_this_split() -> pd.DataFrame:
     return anchors().rename(columns={"pretrained_on": "pretrained on"})
 
 
+def reported_faults(outputs: Outputs) -> pd.DataFrame:
+    """Return how many faults of the data the literature and the audit count."""
+    rows = table(outputs, "01_literature")
+    first = [name for name in ("claim", "criterion", "reported", "found") if name in rows]
+    return rows[first + [name for name in rows if name not in first]]
+
+
 def readme_sources() -> str:
     """Return the list of sources in the README, as Markdown; empty without a README."""
     path = project.root() / "README.md"
@@ -287,6 +301,7 @@ def readme_sources() -> str:
     return found["items"] if found else ""
 
 
+@cache
 def methods() -> list[str]:
     """Return the papers that the package's docstrings name, in alphabetical order."""
     found = set()

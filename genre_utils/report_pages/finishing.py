@@ -7,10 +7,11 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
-# 1,000 or 89 s or 0.42–0.54 or 3 (± 0.05) or 0.48 (0.42–0.54), 290 tracks
-_VALUE = r"[-+−±]? ?\d[\d.,]*(e[-+]?\d+)?"
+# 1,000 or 89 s or 0.42–0.54 or 3 (± 0.05) or 0.48 (0.42–0.54)
+_VALUE = r"[-+−±]? ?\d[\d.,]*(?:e[-+]?\d+)?"
 _UNIT = r"( ?(%|s|min|h|ms|MB|KiB|Hz))?"
-_NUMBER = re.compile(rf"{_VALUE}{_UNIT}((–| \(){_VALUE}((–| to ){_VALUE})?\)?)?(, [\d,]+ tracks)?")
+_NUMBER = re.compile(rf"{_VALUE}{_UNIT}((–| \(){_VALUE}((–| to ){_VALUE})?\)?)?")
+_INTERVAL = re.compile(rf"({_VALUE} \({_VALUE}(?:–| to ){_VALUE}\))")
 _EMPTY = ("", "–", "-", "NaN", "nan", "None")
 
 # These need a server, or reach outside the page.
@@ -161,6 +162,8 @@ def _mark_numbers(table: Tag) -> None:
     for cell in table.find_all("td"):
         if _NUMBER.fullmatch(_words(cell)):
             cell["class"] = [*cell.get("class", []), "value"]
+        elif cell.string and _INTERVAL.search(cell.string):
+            _hold_intervals_together(cell)
     rows = [row.find_all(["th", "td"]) for row in table.find_all("tr")]
     if not rows or len({len(row) for row in rows}) != 1:
         return
@@ -173,6 +176,19 @@ def _mark_numbers(table: Tag) -> None:
         elif any(len(text) > 60 for text in texts):
             for cell in column:
                 cell["class"] = [*cell.get("class", []), "long"]
+
+
+def _hold_intervals_together(cell: Tag) -> None:
+    """Let a line break before or after an interval, never within."""
+    parts = _INTERVAL.split(cell.string)
+    cell.clear()
+    for position, part in enumerate(parts):
+        if position % 2:
+            held = Tag(name="span", attrs={"class": "value"})
+            held.string = part
+            cell.append(held)
+        else:
+            cell.append(part)
 
 
 def _number_headings(soup: BeautifulSoup) -> list[Heading]:

@@ -195,8 +195,7 @@ def executions(found: list[dict]) -> pd.DataFrame:
                 "seconds": record["duration_s"],
                 "from": "stored predictions" if record["from_predictions"] else "data",
                 "genre_utils": record["genre_utils"],
-                "Python": record["python"],
-                "system": record["system"],
+                "Python": f"{record['python']}, {record['system']}",
                 **{name: short(digest) for name, digest in record["inputs"].items()},
             }
             for record in found
@@ -224,4 +223,4 @@ def short(digest: str | None) -> str:
     """Return the beginning of a digest; a dash where there is none."""
     if digest is None:
         return "–"
-    return digest[:12] if len(digest) == 64 else digest
+    return digest[:10] if len(digest) == 64 else digest
