@@ -359,6 +359,7 @@ def tab(browser):
     page.close()
 
 
+A4_WITHIN_MARGINS = 690
 WIDER_THAN_THE_SCREEN = "document.documentElement.scrollWidth - window.innerWidth"
 BRIGHTNESS = """() => {
   const parts = getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g).map(Number);
@@ -386,6 +387,10 @@ def test_every_page_fits_a_desk_and_a_phone_in_light_and_dark(report, tab):
                     f"document.querySelectorAll('details').forEach(d => d.open = {opened})"
                 )
                 assert tab.evaluate(WIDER_THAN_THE_SCREEN) <= 0, f"{path.name} at {width}"
+        tab.set_viewport_size({"width": A4_WITHIN_MARGINS, "height": 900})
+        tab.emulate_media(media="print")
+        assert tab.evaluate(WIDER_THAN_THE_SCREEN) <= 0, f"{path.name} on paper"
+        tab.emulate_media(media="screen")
     assert tab.complaints == []
     assert {urlsplit(address).scheme for address in tab.requests} <= {"file", "data"}
 
