@@ -155,16 +155,34 @@ def test_without_an_executed_notebook_it_says_what_to_run(study, demo, capsys):
     assert "no executed notebook" in capsys.readouterr().err
 
 
+def finished_of(html: str, *, sounds=()):
+    return finishing.finish(
+        html, link=str, picture_size=lambda _: None, at_hand=lambda address: address in sounds
+    )
+
+
+def test_players_hold_sound_or_say_that_there_is_none():
+    html = (
+        "<audio id='a' src='data:audio/wav;base64,x'></audio>"
+        "<audio id='b'><source src='here.wav'/><source src='gone.wav'/></audio>"
+        "<audio id='c'><source src='gone.wav'/><source src='https://example.org/x.wav'/></audio>"
+    )
+    page = BeautifulSoup(finished_of(html, sounds=("here.wav",))[0], "html.parser")
+    assert [player["id"] for player in page.find_all("audio")] == ["a", "b"]
+    assert [tag["src"] for tag in page.find_all("source")] == ["here.wav"]
+    assert page.em.get_text() == "no sound at hand"
+
+
 def test_headings_get_addresses_of_their_own():
     html = "<h2>Same, twice?</h2><h2>Same, twice?</h2><h3>ä</h3><p id='section'></p>"
-    finished, headings = finishing.finish(html, link=str, picture_size=lambda _: None)
+    finished, headings = finished_of(html)
     assert [h.anchor for h in headings] == ["same-twice", "same-twice-2", "section-2"]
     assert all(f'id="{h.anchor}"' in finished for h in headings)
 
 
 def test_columns_of_numbers_are_set_right_and_row_numbers_go():
     frame = pd.DataFrame({"name": ["a", "b"], "score": ["0.48 (0.42–0.54)", "–"]})
-    finished, _ = finishing.finish(frame.to_html(), link=str, picture_size=lambda _: None)
+    finished, _ = finished_of(frame.to_html())
     table = BeautifulSoup(finished, "html.parser")
     assert [th.get_text() for th in table.select("th")] == ["name", "score"]
     assert [td.get_text() for td in table.select("td.number")] == ["0.48 (0.42–0.54)", "–"]
@@ -173,7 +191,7 @@ def test_columns_of_numbers_are_set_right_and_row_numbers_go():
 
 def test_an_interval_is_not_broken_over_lines():
     html = "<table><tbody><tr><td>0.48 (0.42–0.54), 290 tracks</td></tr></tbody></table>"
-    finished, _ = finishing.finish(html, link=str, picture_size=lambda _: None)
+    finished, _ = finished_of(html)
     cell = BeautifulSoup(finished, "html.parser").td
     assert cell.get_text() == "0.48 (0.42–0.54), 290 tracks"
     assert cell.find(class_="value").get_text() == "0.48 (0.42–0.54)"
@@ -267,7 +285,7 @@ def test_no_link_of_the_report_is_dead(report, pages):
     for name, page in pages.items():
         anchors = [tag["id"] for tag in page.select("[id]")]
         assert len(anchors) == len(set(anchors)), name
-        for tag in page.select("a[href], link[href], script[src], img[src]"):
+        for tag in page.select("a[href], link[href], script[src], img[src], source[src]"):
             address = tag.get("href") or tag.get("src")
             parts = urlsplit(address)
             if parts.scheme in ("http", "https", "data", "mailto"):

@@ -169,6 +169,8 @@ class _Site:
             content,
             link=partial(self._address, page.source),
             picture_size=self._picture_size,
+            # The report lies beside the executed notebooks, so that their paths hold here, too.
+            at_hand=lambda address: (self._outputs.results / "notebooks" / address).is_file(),
         )
         return self._environment.get_template("page.html.j2").render(
             page=page,

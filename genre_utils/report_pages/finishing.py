@@ -36,7 +36,11 @@ class Heading:
 
 
 def finish(
-    html: str, *, link: Callable[[str], str | None], picture_size: Callable[[str], tuple | None]
+    html: str,
+    *,
+    link: Callable[[str], str | None],
+    picture_size: Callable[[str], tuple | None],
+    at_hand: Callable[[str], bool],
 ) -> tuple[str, list[Heading]]:
     """Make a page's HTML fit for the report, and list its headings.
 
@@ -48,6 +52,8 @@ def finish(
         Gives the address in the report of what the page's text links to; None unlinks it.
     picture_size : callable
         Gives a picture's (width, height) in pixels by its address; None leaves it as it is.
+    at_hand : callable
+        Tells whether a sound file that a player names can be reached from the report.
 
     Returns
     -------
@@ -61,8 +67,7 @@ def finish(
     for tag in soup.find_all(True):
         for name in [name for name in tag.attrs if name.startswith("on")]:
             del tag[name]
-    for tag in soup.find_all(["audio", "video", "source", "track"], src=_is_far):
-        tag.decompose()
+    _settle_players(soup, at_hand)
     _settle_links(soup, link)
     _frame_pictures(soup, picture_size)
     _frame_tables(soup)
@@ -72,6 +77,18 @@ def finish(
 
 def _is_far(address: str | None) -> bool:
     return urlsplit(address or "").scheme in ("http", "https", "ftp")
+
+
+def _settle_players(soup: BeautifulSoup, at_hand: Callable[[str], bool]) -> None:
+    for tag in soup.find_all(["audio", "video", "source", "track"], src=True):
+        address = tag["src"]
+        if not address.startswith("data:") and (_is_far(address) or not at_hand(unquote(address))):
+            tag.decompose() if tag.name in ("source", "track") else tag.attrs.pop("src")
+    for player in soup.find_all(["audio", "video"]):
+        if not player.get("src") and not player.find("source"):
+            words = soup.new_tag("em")
+            words.string = "no sound at hand"
+            player.replace_with(words)
 
 
 def _settle_links(soup: BeautifulSoup, link: Callable[[str], str | None]) -> None:
