@@ -7,7 +7,8 @@ import numpy as np
 import soundfile as sf
 from scipy import signal
 
-_MP3_LEVEL = 0.65  # what libsndfile needs to be told to write about 64 kbit/s
+# Between these libsndfile places its level of compression, at rates of 16 to 24 kHz.
+_MP3_MOST, _MP3_LEAST = 160, 8
 
 
 def cut(y: np.ndarray, sr: int) -> np.ndarray:
@@ -30,16 +31,27 @@ def softer(y: np.ndarray, _sr: int) -> np.ndarray:
     return np.round(y * 10 ** (-12 / 20) * 32768) / 32768
 
 
-def mp3(y: np.ndarray, sr: int) -> bytes:
-    """Return the clip as an MP3 file of about 64 kbit/s."""
+def mp3(y: np.ndarray, sr: int, *, kbit: int = 64) -> bytes:
+    """Return the clip as an MP3 file.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n_samples,)]
+        One channel.
+    sr : int
+        Its sample rate in Hz, from 16,000 to 24,000.
+    kbit : int
+        Constant bit rate in kbit/s, from 8 to 160.
+    """
     stream = io.BytesIO()
-    sf.write(stream, y, sr, format="MP3", bitrate_mode="CONSTANT", compression_level=_MP3_LEVEL)
+    level = (_MP3_MOST - kbit) / (_MP3_MOST - _MP3_LEAST)
+    sf.write(stream, y, sr, format="MP3", bitrate_mode="CONSTANT", compression_level=level)
     return stream.getvalue()
 
 
-def re_encoded(y: np.ndarray, sr: int) -> np.ndarray:
+def re_encoded(y: np.ndarray, sr: int, *, kbit: int = 64) -> np.ndarray:
     """Return the clip after a way through `mp3`."""
-    return sf.read(io.BytesIO(mp3(y, sr)))[0]
+    return sf.read(io.BytesIO(mp3(y, sr, kbit=kbit)))[0]
 
 
 def telephone(y: np.ndarray, sr: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genre_utils import demo_command, predict_command
+from genre_utils import collection_commands, demo_command, predict_command
 from genre_utils.project import KNOWN_DATASETS, ProjectError
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_fetch(commands, known)
     _add_validate(commands, known)
     _add_collect(commands)
+    collection_commands.add(commands)
     predict_command.add(commands)
     demo_command.add(commands)
     return parser

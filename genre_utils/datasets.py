@@ -168,8 +168,8 @@ def load(
     dataset : str
         ``demo`` (made now if it is not there yet), ``gtzan``, ``gtzan-mini``, or the
         path of a folder with one sub-folder a genre. Such a folder may hold a
-        ``tracks.csv`` with ``track_id`` or ``filename`` and ``artist_id`` or ``artist``,
-        and if wanted ``artist_fold`` and ``fault_filtered_split``.
+        ``tracks.csv`` with ``track_id`` or ``filename``, ``artist_id`` or ``artist`` or
+        ``kind`` (see `kinds`), and if wanted ``artist_fold`` and ``fault_filtered_split``.
     data_root : Path, optional
         Folder to look for GTZAN in, instead of `project.data_root`.
     missing_ok : bool, optional
@@ -372,9 +372,7 @@ def _header_duration(path: Path | None) -> float:
 
 def _folder_tracks(root: Path) -> pd.DataFrame:
     """Return the track table of a folder with one sub-folder a genre."""
-    base = next(
-        (root / name for name in ("genres_original", "genres") if (root / name).is_dir()), root
-    )
+    base = _genres_folder(root)
     by_genre: dict[str, list[Path]] = defaultdict(list)
     for folder in sorted(base.iterdir()):
         if folder.is_dir() and not folder.name.startswith("."):
@@ -401,6 +399,43 @@ def _folder_tracks(root: Path) -> pd.DataFrame:
     return _track_table(tracks.assign(image_path=None))
 
 
+def _genres_folder(root: Path) -> Path:
+    """Return the folder that holds the genres' sub-folders."""
+    names = ("genres_original", "genres")
+    return next((root / name for name in names if (root / name).is_dir()), root)
+
+
+def kinds(dataset: Dataset) -> pd.Series:
+    """Return of what kind each track is, in the words of its owner.
+
+    A folder of one's own may hold covers beside the songs themselves, live takes,
+    downloads ...: the column ``kind`` of its ``tracks.csv`` says which is which.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Any data set.
+
+    Returns
+    -------
+    Series [dtype=str]
+        Indexed by ``track_id``; NA where nothing is said.
+
+    Raises
+    ------
+    DatasetError
+        If ``tracks.csv`` is faulty.
+    """
+    ids = pd.Index(dataset.tracks["track_id"])
+    file = dataset.root / "tracks.csv"
+    said = pd.Series(index=ids, dtype="str")
+    if dataset.name not in ("gtzan", "gtzan-mini") and file.is_file():
+        facts = _own_facts(file, dataset.tracks, _genres_folder(dataset.root))
+        if "kind" in facts:
+            said = facts.set_index("track_id")["kind"].reindex(ids).astype("str")
+    return said.rename("kind")
+
+
 def _safe_stem(stem: str, genre: str) -> str:
     """Return a file's stem fit for a track id, without a genre that it begins with."""
     prefix, dot, rest = unicodedata.normalize("NFC", stem).partition(".")
@@ -422,12 +457,20 @@ def _own_facts(file: Path, tracks: pd.DataFrame, base: Path) -> pd.DataFrame:
     table = read_csv(file, dtype="str")
     id_column = next((c for c in ("track_id", "filename", "id") if c in table), None)
     artist_column = next((c for c in ("artist_id", "artist") if c in table), None)
-    if id_column is None or artist_column is None:
+    if id_column is None or (artist_column is None and "kind" not in table):
         raise DatasetError(
             f"{file}: found the columns {', '.join(map(str, table.columns))}; expected track_id "
-            "or filename, and artist_id or artist. Rename them, or move the file elsewhere"
+            "or filename, and artist_id or artist (or kind). Rename them, or move the file "
+            "elsewhere"
         )
-    facts = pd.DataFrame({"artist_id": table[artist_column].str.strip().replace("", None)})
+    said = {"artist_id": artist_column, "kind": "kind" if "kind" in table else None}
+    facts = pd.DataFrame(
+        {
+            name: table[column].str.strip().replace("", None)
+            for name, column in said.items()
+            if column is not None
+        }
+    )
     if "artist_fold" in table:
         folds = pd.to_numeric(table["artist_fold"], errors="coerce")
         bad = (table["artist_fold"].notna() & ~(folds.mod(1).eq(0) & folds.ge(1))).to_numpy()
@@ -666,8 +709,8 @@ def validate(dataset: Dataset) -> pd.DataFrame:
     facts = dataset.root / "tracks.csv"
     if dataset.name not in _TITLES and facts.is_file():
         named = read_csv(facts, dtype="str")
-        base = tracks["audio_path"].iloc[0].parents[1]
-        lost = named.index.difference(_own_facts(facts, tracks, base).index)
+        rows = _own_facts(facts, tracks, _genres_folder(dataset.root))
+        lost = named.index.difference(rows.index)
         column = next(name for name in ("track_id", "filename", "id") if name in named)
         found += [("file missing", str(named[column][row]), "listed in tracks.csv") for row in lost]
     return pd.DataFrame(found, columns=["problem", "item", "detail"], dtype="str")

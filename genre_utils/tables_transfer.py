@@ -415,7 +415,7 @@ def new_music(
         there = [f"p_{genre}" for genre in sorted(set(tracks["y_true"]))]
         every = evaluation.probability_columns(tracks)
         for answers, columns in (("all genres", every), ("genres there are", there)):
-            summary = evaluation.summary(_restricted(tracks, columns), n_boot=n_boot)
+            summary = evaluation.summary(restricted(tracks, columns), n_boot=n_boot)
             kept = [name for name in _SUMMARY if name in summary]
             table.append(
                 {"model": model, "title": title(model), "answers": answers}
@@ -427,8 +427,16 @@ def new_music(
     return pd.DataFrame(table, columns=columns)
 
 
-def _restricted(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Return rows whose probabilities are shared out among some genres only."""
+def restricted(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return rows whose probabilities are shared out among some genres only.
+
+    Parameters
+    ----------
+    rows : pd.DataFrame
+        Prediction rows.
+    columns : list of str
+        Names ``p_<genre>`` of the genres that may be named.
+    """
     others = [name for name in evaluation.probability_columns(rows) if name not in columns]
     kept = rows.drop(columns=others)
     # A model that gives none of them any probability has no opinion: all count the same.

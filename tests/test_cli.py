@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -163,3 +164,133 @@ def test_help_loads_nothing_heavy():
     )
     assert done.returncode == 0, done.stderr
     assert "leakage" in done.stdout and "info" in done.stdout
+
+
+# ---- features and split
+
+
+def played(path, seconds, hz=300.0, sr=8000):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    t = np.arange(round(seconds * sr)) / sr
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * hz * t) * (1 + np.sin(9 * t)), sr)
+
+
+@pytest.fixture
+def collection(tmp_path, monkeypatch):
+    """Two genres, three artists each, two tracks an artist; one file is no sound."""
+    pytest.importorskip("librosa")
+    monkeypatch.setenv("CACHE_ROOT", str(tmp_path / "cache"))
+    monkeypatch.setenv("JOBS", "1")
+    rows = ["filename,artist"]
+    for genre, hz in (("rock", 200), ("pop", 900)):
+        for i in range(6):
+            played(tmp_path / "mine" / genre / f"{genre}-{i}.wav", 2.0, hz + i)
+            rows.append(f"{genre}-{i}.wav,{genre} artist {i // 2}")
+    (tmp_path / "mine" / "tracks.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path / "mine"
+
+
+def test_features_of_a_folder(collection, tmp_path, capsys):
+    table = tmp_path / "table.csv"
+    assert main(["features", str(collection), "-o", str(table), "--seconds", "2"]) == 0
+    assert "12 rows of 12 files, 57 features" in capsys.readouterr().out
+    found = pd.read_csv(table)
+    assert list(found.columns[:6]) == [
+        "track_id", "genre", "artist_id", "segment_index", "segment_start_s", "file",
+    ]  # fmt: skip
+    assert found["file"].iloc[0] == "pop/pop-0.wav" and found["artist_id"].nunique() == 6
+    assert np.isfinite(found.iloc[:, 6:].to_numpy()).all()
+    assert not table.with_suffix(".failures.csv").exists()
+
+
+def test_a_bad_file_is_a_row_in_the_report(collection, tmp_path, capsys):
+    (collection / "rock" / "broken.wav").write_text("no sound")
+    played(collection / "rock" / "short.wav", 0.4)
+    table = tmp_path / "table.csv"
+    assert main(["features", str(collection), "-o", str(table), "--seconds", "1"]) == 1
+    out = capsys.readouterr().out
+    assert "24 rows of 12 files" in out and "2 file(s) left out" in out
+    listed = pd.read_csv(tmp_path / "table.failures.csv")
+    assert sorted(listed["file"]) == ["rock/broken.wav", "rock/short.wav"]
+    assert listed["reason"].str.len().gt(10).all()
+
+
+def test_features_of_a_folder_without_genres(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("librosa")
+    monkeypatch.setenv("CACHE_ROOT", str(tmp_path / "cache"))
+    monkeypatch.setenv("JOBS", "1")
+    for name in ("a.wav", "live/b.wav"):
+        played(tmp_path / "songs" / name, 1.0)
+    arguments = ["-o", str(tmp_path / "t.csv"), "--seconds", "1"]
+    assert main(["features", str(tmp_path / "songs"), *arguments]) == 0
+    assert list(pd.read_csv(tmp_path / "t.csv")["track_id"]) == ["a.wav", "live/b.wav"]
+    for wrong in ("nowhere", "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        assert main(["features", str(tmp_path / wrong), *arguments]) == 2
+    assert main(["features", str(tmp_path / "songs"), "-o", str(tmp_path / "empty")]) == 2
+    assert capsys.readouterr().err.count("error: ") == 3
+
+
+def test_split_keeps_artists_apart(collection, tmp_path, capsys):
+    parts = tmp_path / "split.csv"
+    assert main(["split", str(collection), "-o", str(parts), "--folds", "3", "--valid"]) == 0
+    assert "no leak found" in capsys.readouterr().out
+    found = pd.read_csv(parts)
+    assert set(found["part"]) == {"train", "valid", "test"} and len(found) == 12
+    assert found.groupby("artist_id")["part"].nunique().eq(1).all()
+    again = [str(parts), "--tracks", str(parts)]
+    assert main(["leakage", *again]) == 0
+
+
+def test_split_says_that_it_leaks(collection, tmp_path, capsys):
+    parts = tmp_path / "split.csv"
+    options = ["-o", str(parts), "--protocol", "track_random", "--folds", "2"]
+    assert main(["split", str(collection), *options]) == 1
+    assert "leak(s) found" in capsys.readouterr().out and parts.is_file()
+
+
+def test_split_of_a_table_of_segments(tmp_path, capsys):
+    rows = [
+        f"{genre}.{i},{genre},{genre}{i},{k}"
+        for genre in ("rock", "pop")
+        for i in range(4)
+        for k in range(3)
+    ]
+    (tmp_path / "table.csv").write_text(
+        "\n".join(["track_id,genre,artist_id,segment_index", *rows]) + "\n"
+    )
+    arguments = ["split", str(tmp_path / "table.csv"), "-o", str(tmp_path / "split.csv")]
+    assert main([*arguments, "--folds", "2", "--fold", "1"]) == 0
+    assert pd.read_csv(tmp_path / "split.csv")["part"].value_counts().to_dict() == {
+        "train": 12,
+        "test": 12,
+    }
+    assert main([*arguments, "--protocol", "segment_random", "--folds", "3"]) == 1
+    assert "track" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("track_id,artist\na,x\n", [], "expected track_id, genre"),
+        ("track_id,genre\na,rock\na,rock\n", [], "line 3: a second row"),
+        ("track_id,genre\na,\n", [], "line 2: an empty genre"),
+        ("track_id,genre\na,rock\nb,pop\n", [], "no track has an artist"),
+        (TRACKS, ["--folds", "2", "--fold", "7"], "no such fold; there are 0, 1"),
+        (TRACKS, ["--protocol", "fault_filtered"], "fault_filtered is impossible"),
+    ],
+)
+def test_splits_that_cannot_be_made(tmp_path, capsys, content, options, message):
+    (tmp_path / "tracks.csv").write_text(content)
+    arguments = ["split", str(tmp_path / "tracks.csv"), "-o", str(tmp_path / "split.csv")]
+    assert main([*arguments, *options]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err and captured.err.count("\n") == 1
+    assert not (tmp_path / "split.csv").exists()
+
+
+def test_gtzan_is_split_without_a_file_of_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    arguments = ["-o", str(tmp_path / "split.csv"), "--protocol", "fault_filtered"]
+    assert main(["split", "gtzan", *arguments]) == 1  # one artist stands on both sides
+    assert "443 train" in capsys.readouterr().out
