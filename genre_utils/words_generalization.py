@@ -60,15 +60,23 @@ def loss_line(table: pd.DataFrame) -> str:
     if table.empty:
         return NO_OTHER
     parts = []
-    for name, rows in table.groupby("title", sort=False):
+    for i, (name, rows) in enumerate(table.groupby("title", sort=False)):
         by = rows.set_index("answers")
-        parts.append(
-            f"{name} {_change(by.loc[EVERY])} among all genres, {_change(by.loc[SHARED])} among "
-            "those that are there"
+        every, shared = (
+            _change(by.loc[answers]) if i == 0 else f"{by.loc[answers, 'difference']:+.2f}"
+            for answers in (EVERY, SHARED)
         )
+        where = " among all genres", " among those that are there"
+        parts.append(
+            f"{name} {every}{where[0]} and {shared}{where[1]}"
+            if i == 0
+            else f"{name} {every} and {shared}"
+        )
+    n_lost = int((table["high"] < 0).sum())
     return (
-        f"On the same genres, against the test part at home: {'; '.join(parts)}. An interval that "
-        "holds zero means that these few tracks cannot tell a loss from luck."
+        f"On the same genres, against the test part at home: {'; '.join(parts)}. In {n_lost} of "
+        f"these {len(table)} comparisons the whole interval lies below zero; the others cannot "
+        "tell a loss from luck on these few tracks."
     )
 
 
