@@ -126,7 +126,7 @@ def spectrograms(dataset: Dataset, segment_s: float, *, source: str | None = Non
     elif dataset.tracks["image_path"].notna().any():
         found = _from_pictures(dataset)
     else:
-        found = _each_clip(dataset, "mel_of_gtzan_picture", _mel_of_drawn_picture)
+        found = _each_clip(dataset, "mel_of_drawn_picture", _mel_of_drawn_picture)
     if not found.arrays:
         raise InputError(
             f"{dataset.title}: no track has sound or a picture that can be read; see make data"
@@ -183,12 +183,12 @@ def spectrograms_and_features(dataset: Dataset, segment_s: float) -> Input:
 
 
 def own_pictures(dataset: Dataset, segment_s: float) -> Input:
-    """Return GTZAN's pictures as they are, or as `images.gtzan_picture` draws them from sound."""
+    """Return GTZAN's pictures as they are, or as `images.gtzan_picture` draws 16-bit sound."""
     _only_whole("picture", segment_s)
     if _source(dataset) == "picture":
         found, source = _read_pictures(dataset, images.load_picture), "picture"
     else:
-        found, source = _each_clip(dataset, "gtzan_picture", images.gtzan_picture), "audio"
+        found, source = _each_clip(dataset, "drawn_picture", _drawn_picture), "audio"
     return _whole_clips("picture", source, found, dataset)
 
 
@@ -291,8 +291,13 @@ def _from_pictures(dataset: Dataset) -> _Found:
     return _read_pictures(dataset, lambda path: mel_of_picture(images.load_picture(path)))
 
 
+def _drawn_picture(y: np.ndarray) -> np.ndarray:
+    return images.gtzan_picture(gtzan_spectrogram.sixteen_bits(y))
+
+
 def _mel_of_drawn_picture(y: np.ndarray) -> np.ndarray:
-    return gtzan_spectrogram.mel_levels(gtzan_spectrogram.levels(y))
+    sound = gtzan_spectrogram.sixteen_bits(y)
+    return gtzan_spectrogram.mel_levels(gtzan_spectrogram.levels(sound))
 
 
 def _read_pictures(dataset: Dataset, read: Callable[[Path], np.ndarray]) -> _Found:

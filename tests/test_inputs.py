@@ -9,7 +9,7 @@ import soundfile as sf
 import torch
 from PIL import Image
 
-from genre_utils import audio, datasets, features, images, inputs, project
+from genre_utils import audio, bundle, datasets, features, images, inputs, project
 from genre_utils.models.layers import Cepstrum
 
 SR = 22050
@@ -185,3 +185,12 @@ def test_a_picture_agrees_with_the_sound_it_was_made_from(gtzan_root):
     )
     assert np.corrcoef(stored.ravel(), drawn.ravel())[0, 1] > 0.97
     assert project.data_root().is_dir()
+
+
+def test_a_drawn_picture_is_what_a_bundle_reads():
+    # A bundle rounds to 16 bits before it looks for the quietest point, and so does the study.
+    rng = np.random.default_rng(3)
+    fade = np.linspace(0, 1, 30 * SR) ** 4
+    y = (0.5 * fade * rng.standard_normal(len(fade))).clip(-1, 1).astype(np.float32)
+    drawn = inputs._mel_of_drawn_picture(y)
+    np.testing.assert_array_equal(drawn, bundle.Preprocessing().spectrogram(y))
