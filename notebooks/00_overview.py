@@ -30,9 +30,13 @@ from genre_utils import (
     plots,
     plots_headline,
     tables,
+    tables_compression,
     tables_deep,
+    tables_generalization,
     tables_transfer,
     words,
+    words_compression,
+    words_generalization,
     words_headline,
 )
 from genre_utils.results import Report, markdown_table, prose
@@ -112,6 +116,30 @@ prose(words_headline.headline_answer(headlines, anchors))
 tables_transfer.beside_anchors(headlines, anchors)
 
 # %% [markdown]
+# ## How small can it get?
+#
+# Networks made small, on the fault-filtered test; size and time are those of the file that runs.
+
+# %%
+compressed, devices = report.read("08_compression"), report.read("08_devices")
+prose(words_compression.answer(devices, compressed))
+
+# %%
+tables_compression.devices_to_read(devices)
+
+# %% [markdown]
+# ## Does it hold elsewhere?
+#
+# The network that is shipped, on music from outside the data set and on damaged sound.
+
+# %%
+abroad, damages = report.read("09_accuracy"), report.read("09_damages")
+prose(words_generalization.accuracy_line(abroad))
+
+# %%
+prose(words_generalization.damage_line(damages))
+
+# %% [markdown]
 # ## How often was the test part looked at?
 #
 # Every evaluation on a test part is counted, whether or not its number was kept.
@@ -132,6 +160,9 @@ report.table(tables.uses_summary(uses), "test_uses")
 # - [06 · Segment length](06_segment_length.ipynb): how long a segment must be
 # - [07 · Transfer learning](07_transfer_learning.ipynb): what pretraining adds, and the two
 #   headlines
+# - [08 · Compression](08_compression.ipynb): how small and fast it can get
+# - [09 · Generalization](09_generalization.ipynb): music from elsewhere, damaged sound
+# - [10 · Demo](10_demo.ipynb): try your own track
 
 # %%
 report.readme(
@@ -140,5 +171,7 @@ report.readme(
     leaderboard=markdown_table(board),
     systems=tables_deep.systems_fragment(systems),
     headlines=tables_transfer.headline_fragment(headlines, anchors),
+    compression=tables_compression.fragment(compressed, devices),
+    generalization=tables_generalization.fragment(abroad, damages),
     rests_on=words.rests_on(data, accuracy, uses),
 )
