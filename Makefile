@@ -21,7 +21,9 @@
 ##              genre_utils/data/bundle; of other data, results/NAME/bundle
 ##   demo       open the demo page: tell the genre of songs of your own
 ##   test       run every test
-##   check      format, lint, docstrings, and whether stored results are stale
+##   check      format, lint, docstrings, and all that is published: stale results,
+##              dead links, missing alt texts, notebooks that differ from their source
+##   colab      put badge and first cell for Google Colab into the notebooks
 ##   lock       add what pyproject.toml asks for to requirements.lock;
 ##              UPGRADE=1 moves every version to the newest allowed
 ##   clean      remove what the demo study and the cache can make again
@@ -37,6 +39,8 @@
 ##   PARAMS=          parameters of one notebook, -p NAME VALUE each; such a run
 ##                    writes to build/custom/
 ##   CACHE_ROOT=.cache  the folder of what can be computed again
+##   REPO=            owner/name on GitHub that make colab writes into the notebooks
+##                    (that of the git remote); none takes it out
 ##   PYTHON=python3   the Python (3.11 to 3.13) that .venv is made from
 ##
 ## Examples:
@@ -64,12 +68,14 @@ JOBS ?=
 RETRAIN ?=
 PARAMS ?=
 CACHE_ROOT ?=
+REPO ?=
 UPGRADE ?=
 
 notebooks := $(wildcard notebooks/[0-9][0-9]_*.py)
 numbers := $(foreach notebook,$(notdir $(notebooks)),$(firstword $(subst _, ,$(notebook))))
-goals := help setup data all smoke report publish bench bundle demo test check lock clean distclean
-variables := DATASET DATA_ROOT PROFILE JOBS RETRAIN PARAMS CACHE_ROOT PYTHON UPGRADE
+goals := help setup data all smoke report publish bench bundle demo test check colab lock clean \
+    distclean
+variables := DATASET DATA_ROOT PROFILE JOBS RETRAIN PARAMS CACHE_ROOT REPO PYTHON UPGRADE
 
 # A misspelt word must not pass in silence: the study would run on something else.
 unknown_goals := $(filter-out $(goals) $(numbers),$(MAKECMDGOALS))
@@ -83,7 +89,7 @@ $(error unknown variable: $(unknown_variables). Variables are: $(variables); mak
 endif
 
 # Recipes read these from the environment, where spaces and quotes do no harm.
-export DATASET PROFILE
+export DATASET PROFILE REPO
 $(foreach name,DATA_ROOT JOBS RETRAIN CACHE_ROOT,$(if $($(name)),$(eval export $(name)),$(eval unexport $(name))))
 
 venv_python := .venv/bin/python
@@ -148,6 +154,9 @@ check: setup
 	@$(venv_python) -m ruff check .
 	@$(venv_python) -m numpydoc lint $(wildcard genre_utils/*.py genre_utils/*/*.py)
 	@$(venv_python) -m genre_utils.pipeline check
+
+colab: setup
+	@$(venv_python) -m genre_utils.colab --repository "$$REPO"
 
 # uv keeps the versions that its output file holds, and one version for all Pythons.
 lock: setup

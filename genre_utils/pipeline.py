@@ -9,14 +9,13 @@ import fcntl
 import json
 import os
 import platform
-import re
 import sys
 import time
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-from genre_utils import __version__, project, staleness
+from genre_utils import __version__, lineage, project, staleness
 from genre_utils.project import Outputs, ProjectError, write_atomic
 from genre_utils.staleness import Notebook
 
@@ -188,7 +187,8 @@ def execute(notebook: Notebook, request: Request) -> float:
 
     outputs, started = request.outputs, time.monotonic()
     # Taken before the run: what is changed while it runs makes its outputs stale.
-    inputs = request.inputs(notebook)
+    inputs, code = request.inputs(notebook), lineage.training_code(notebook)
+    stored = [] if project.retrain() else _stored_runs(outputs)
     work = project.cache_root() / "running" / f"{outputs.dataset}-{request.profile}"
     work.mkdir(parents=True, exist_ok=True)
     source, result = work / f"{notebook.name}.ipynb", work / f"{notebook.name}.executed.ipynb"
@@ -225,8 +225,19 @@ def execute(notebook: Notebook, request: Request) -> float:
     written = {Path(line) for line in manifest.read_text().splitlines()} | {executed.resolve()}
     _remove_orphans(notebook, outputs, written)
     seconds = time.monotonic() - started
-    _write_record(notebook, request, inputs, written, seconds)
+    earlier = staleness.read_record(notebook, outputs) or {}
+    runs = lineage.trained_by(
+        lineage.stored_runs(written),
+        before=stored,
+        code=code,
+        earlier=earlier.get("trained_by", []),
+    )
+    _write_record(notebook, request, inputs, written, seconds, runs)
     return seconds
+
+
+def _stored_runs(outputs: Outputs) -> list[str]:
+    return lineage.stored_runs((outputs.results / "predictions").glob("*.json"))
 
 
 def _own_ipython() -> Path:
@@ -269,7 +280,12 @@ def _remove_orphans(notebook: Notebook, outputs: Outputs, written: set[Path]) ->
 
 
 def _write_record(
-    notebook: Notebook, request: Request, inputs: dict, written: set[Path], seconds: float
+    notebook: Notebook,
+    request: Request,
+    inputs: dict,
+    written: set[Path],
+    seconds: float,
+    runs: list[dict],
 ) -> None:
     outputs = request.outputs
     base = outputs.results.parent.parent.resolve()
@@ -289,6 +305,7 @@ def _write_record(
         "system": f"{platform.system()} {platform.machine()}",
         "versions": _versions(),
         "inputs": inputs,
+        "trained_by": runs,
         "outputs": {
             path.relative_to(base).as_posix(): project.file_digest(path) for path in sorted(written)
         },
@@ -337,7 +354,7 @@ def publish(request: Request) -> int:
     import jupytext
     import nbformat
 
-    from genre_utils import results
+    from genre_utils import colab, results
 
     if request.outputs.dataset == "demo" or request.profile != "full":
         raise ProjectError("only a full run on real data can be published (DATASET=gtzan)")
@@ -354,7 +371,8 @@ def publish(request: Request) -> int:
         book = _with_kernel(jupytext.read(notebook.source))
         _take_outputs(book, executed)
         path = notebook.source.with_suffix(".ipynb")
-        write_atomic(path, nbformat.writes(_without_machine(book)))
+        colab.stamp(_without_machine(book), notebook, colab.repository_for(path))
+        write_atomic(path, nbformat.writes(book))
         print(f"published {_shown(path)}")
     print(f"filled {_shown(results.write_readme(request.outputs.dataset))}")
     return UP_TO_DATE
@@ -371,63 +389,16 @@ def _take_outputs(book, executed) -> None:
 
 
 def check() -> int:
-    """List what is wrong with the published results; return ``FAILED`` if anything is."""
-    problems = [*_stale_results(), *_unpaired_notebooks(), *_readme_differences()]
+    """List what is wrong with what is published; return ``FAILED`` if anything is."""
+    from genre_utils import consistency
+
+    for note in consistency.notes():
+        print(f"note: {note}")
+    problems = list(consistency.problems())
     for problem in problems:
         print(f"check: {problem}", file=sys.stderr)
     print(f"check: {len(problems) or 'no'} problems in what is published")
     return FAILED if problems else UP_TO_DATE
-
-
-def _published_datasets() -> list[str]:
-    folder = project.root() / "results"
-    return sorted(p.name for p in folder.glob("*") if p.is_dir() and p.name != "demo")
-
-
-def _stale_results():
-    for name in _published_datasets():
-        outputs = Outputs(name)
-        for notebook in staleness.notebooks():
-            parameters = staleness.overrides(notebook, dataset=name, profile="full")
-            current = staleness.inputs(
-                notebook, dataset=name, profile="full", parameters=parameters, data=None
-            )
-            reason = staleness.why_stale(notebook, outputs, current)
-            if reason:
-                yield f"results/{name}: {notebook.name}: {reason}"
-
-
-def _unpaired_notebooks():
-    import jupytext
-    import nbformat
-
-    for notebook in staleness.notebooks():
-        path = notebook.source.with_suffix(".ipynb")
-        if not path.is_file():
-            yield f"{path.name} is missing; make publish DATASET=gtzan"
-            continue
-        pair = [
-            [(c.cell_type, c.source) for c in book.cells]
-            for book in (jupytext.read(notebook.source), nbformat.read(path, 4))
-        ]
-        if pair[0] != pair[1]:
-            yield f"{path.name} is not in step with its .py; make publish DATASET=gtzan"
-        # A path of somebody's machine in an output says who ran it, and helps nobody.
-        if re.search(r"/(home|Users|root)/|C:\\\\Users", path.read_text(encoding="utf-8")):
-            yield f"{path.name} holds a path of the machine that ran it"
-
-
-def _readme_differences():
-    from genre_utils import results
-
-    if "gtzan" not in _published_datasets():
-        return
-    text = (project.root() / "README.md").read_text(encoding="utf-8")
-    try:
-        if results.fill_readme(text, results.readme_fragments("gtzan")) != text:
-            yield "README.md does not show the numbers of results/gtzan; make publish"
-    except ProjectError as error:
-        yield str(error)
 
 
 def main(argv: list[str] | None = None) -> int:

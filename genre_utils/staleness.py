@@ -2,14 +2,15 @@
 
 Like `project`, this module needs Python's standard library alone. A notebook depends on
 its own source, on the modules it imports (and those that they import), on its
-parameters, on the locked versions, on the data, and, for the overview, on the tables of
-the others. Its provenance record holds the digests of all these and of all it wrote.
+parameters, on the locked versions, on the data, on the predictions of the notebooks that
+it needs, and, for the overview, on the tables of the others. Its provenance record holds the digests of all these and of all it wrote.
 """
 
 import ast
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -164,11 +165,17 @@ def _imports(source: str) -> set[str]:
     return {name for name in names if name.split(".")[0] == "genre_utils"}
 
 
-def source_digest(notebook: Notebook) -> str:
-    """Return a digest of a notebook's source, its modules and the package's own facts."""
+def imported_files(notebook: Notebook) -> set[Path]:
+    """Return the files of the modules that a notebook imports, and of those that they import."""
     files: set[Path] = set()
     for module in _imports(notebook.source.read_text(encoding="utf-8")):
         files |= module_files(module)
+    return files
+
+
+def source_digest(notebook: Notebook) -> str:
+    """Return a digest of a notebook's source, its modules and the package's own facts."""
+    files = imported_files(notebook)
     facts = set(project.data_files(_PACKAGE / "data"))
     if _PACKAGE / "bundle.py" not in files:
         # A study that only trains does not depend on the network that is shipped.
@@ -217,9 +224,18 @@ def inputs(
         "data": data,
     }
     if notebook.number == OVERVIEW:
-        tables = sorted(p for p in outputs.results.glob("*.csv") if p.name[:2] != OVERVIEW)
-        digests["tables"] = text_digest(*(x for t in tables for x in (t.name, file_digest(t))))
+        digests["tables"] = _digest_of(
+            p for p in outputs.results.glob("*.csv") if p.name[:2] != OVERVIEW
+        )
+    needed = settings()["needs"].get(notebook.number, [])
+    stored = [p for n in needed for p in (outputs.results / "predictions").glob(f"{n}_*.*")]
+    if stored:
+        digests["predictions"] = _digest_of(stored)
     return digests
+
+
+def _digest_of(files: Iterable[Path]) -> str:
+    return text_digest(*(x for path in sorted(files) for x in (path.name, file_digest(path))))
 
 
 def record_path(notebook: Notebook, outputs: Outputs) -> Path:
