@@ -119,7 +119,8 @@ class Report:
             write_atomic(target, content)
             self._note(target)
         width = int(figure.get_size_inches()[0] * 96)
-        return Image(files["png"], format="png", width=width, alt=alt)
+        # As metadata, since Colab's IPython does not know the option `alt` yet.
+        return Image(files["png"], format="png", width=width, metadata={"alt": alt})
 
     def keep_predictions(self, *studies: str) -> None:
         """Count stored predictions among this notebook's outputs.
