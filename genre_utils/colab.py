@@ -54,7 +54,7 @@ _GITHUB = re.compile(
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[\w.-]+")
 
-_SET_UP = '''\
+_SET_UP = """\
 # @title Google Colab: run this first (about two minutes). Elsewhere it does nothing.
 DATASET = "demo"  # @param {choices}
 PROFILE = "full"  # @param {profiles}
@@ -72,7 +72,7 @@ if "google.colab" in sys.modules:
     sys.path.insert(0, "{folder}")
     from genre_utils import colab
 
-    chosen = colab.set_up("{notebook}", DATASET, profile=PROFILE, use_drive=USE_DRIVE)'''
+    chosen = colab.set_up("{notebook}", DATASET, profile=PROFILE, use_drive=USE_DRIVE)"""
 
 _CHOSEN = """\
 # In Colab, what was chosen above takes the place of these parameters.

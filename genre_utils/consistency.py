@@ -27,7 +27,9 @@ MAX_PREDICTIONS_BYTES = 20 << 20
 _README_DATASET = "gtzan"
 _DOCUMENTS = ("*.md", "genre_utils/data/*.md", "CITATION.cff")
 _CODE = re.compile(r"^(```|~~~).*?^\1[^\n]*$|(`+)(?!`).+?(?<!`)\2(?!`)", re.DOTALL | re.MULTILINE)
-_TARGET = re.compile(r"\]\(\s*<?([^)\s>]+)|^\[[^\]]+\]:\s*(\S+)|\b(?:href|src)=[\"']([^\"']+)", re.M)
+_TARGET = re.compile(
+    r"\]\(\s*<?([^)\s>]+)|^\[[^\]]+\]:\s*(\S+)|\b(?:href|src)=[\"']([^\"']+)", re.M
+)
 _PICTURE = re.compile(r"!\[(?P<alt>[^\]]*)\]\((?P<target>[^)\s]+)")
 _PICTURE_TAG = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)

@@ -3,7 +3,8 @@
 Like `project`, this module needs Python's standard library alone. A notebook depends on
 its own source, on the modules it imports (and those that they import), on its
 parameters, on the locked versions, on the data, on the predictions of the notebooks that
-it needs, and, for the overview, on the tables of the others. Its provenance record holds the digests of all these and of all it wrote.
+it needs, and, for the overview, on the tables of the others. Its provenance record holds
+the digests of all these and of all it wrote.
 """
 
 import ast

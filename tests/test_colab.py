@@ -199,7 +199,9 @@ def run_first_cells(session, repository="someone/study", **form):
     colab.stamp(book, STUDY, repository)
     first = book.cells[1].source.replace("/content", str(session.folder.parent))
     for name, value in form.items():
-        lines = [f"{name} = {value!r}" if x.startswith(f"{name} =") else x for x in first.split("\n")]
+        lines = [
+            f"{name} = {value!r}" if x.startswith(f"{name} =") else x for x in first.split("\n")
+        ]
         first = "\n".join(lines)
     space = {}
     exec(first, space)
@@ -352,6 +354,4 @@ def test_pip_keeps_to_what_is_held(tmp_path):
     """The real pip refuses to move a version that is held."""
     installed = colab._version("packaging")
     with pytest.raises(ProjectError, match="(?i)conflict|impossible|no matching"):
-        colab._pip(
-            "--no-index", "--dry-run", "packaging>99", held=[f"packaging=={installed}"]
-        )
+        colab._pip("--no-index", "--dry-run", "packaging>99", held=[f"packaging=={installed}"])

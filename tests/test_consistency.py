@@ -13,7 +13,7 @@ from genre_utils.project import Outputs
 
 REAL = project.root()
 ALT = "Two bars of which the second one is twice as high."
-OVERVIEW = '''\
+OVERVIEW = """\
 # %% [markdown]
 # # 00 · Overview
 #
@@ -25,8 +25,8 @@ profile = "full"
 
 # %%
 from genre_utils import words
-'''
-STUDY = '''\
+"""
+STUDY = """\
 # %% [markdown]
 # # 03 · Small
 #
@@ -40,7 +40,7 @@ profile = "full"
 
 # %%
 from genre_utils import experiments
-'''
+"""
 PACKAGE = {
     "__init__.py": "",
     "data/facts.csv": "a",
@@ -134,7 +134,9 @@ def enter(folder, patch):
 
 def publish(notebook):
     book = consistency._source_book(notebook)
-    picture = new_output("display_data", {"image/png": "AAAA"}, metadata={"image/png": {"alt": ALT}})
+    picture = new_output(
+        "display_data", {"image/png": "AAAA"}, metadata={"image/png": {"alt": ALT}}
+    )
     book.cells[-1]["outputs"] = [picture]
     path = Outputs("gtzan").results / "notebooks" / f"{notebook.name}.ipynb"
     write(path, nbformat.writes(book))
