@@ -22,7 +22,7 @@
 ##   demo       open the demo page: tell the genre of songs of your own
 ##   test       run every test
 ##   check      format, lint, docstrings, and all that is published: stale results,
-##              dead links, missing alt texts, notebooks that differ from their source
+##              dead links, missing alt texts, notebooks unlike their source
 ##   colab      put badge and first cell for Google Colab into the notebooks
 ##   lock       add what pyproject.toml asks for to requirements.lock;
 ##              UPGRADE=1 moves every version to the newest allowed
@@ -39,7 +39,7 @@
 ##   PARAMS=          parameters of one notebook, -p NAME VALUE each; such a run
 ##                    writes to build/custom/
 ##   CACHE_ROOT=.cache  the folder of what can be computed again
-##   REPO=            owner/name on GitHub that make colab writes into the notebooks
+##   REPO=            owner/name on GitHub, for make colab
 ##                    (that of the git remote); none takes it out
 ##   PYTHON=python3   the Python (3.11 to 3.13) that .venv is made from
 ##
@@ -73,8 +73,7 @@ UPGRADE ?=
 
 notebooks := $(wildcard notebooks/[0-9][0-9]_*.py)
 numbers := $(foreach notebook,$(notdir $(notebooks)),$(firstword $(subst _, ,$(notebook))))
-goals := help setup data all smoke report publish bench bundle demo test check colab lock clean \
-    distclean
+goals := help setup data all smoke report publish bench bundle demo test check colab lock clean distclean
 variables := DATASET DATA_ROOT PROFILE JOBS RETRAIN PARAMS CACHE_ROOT REPO PYTHON UPGRADE
 
 # A misspelt word must not pass in silence: the study would run on something else.
