@@ -1,4 +1,4 @@
-"""Networks leave PyTorch: as ONNX, and with weights of eight bits."""
+"""Networks leave PyTorch: as ONNX, with weights of eight bits, and for ExecuTorch."""
 
 import logging
 import tempfile
@@ -47,6 +47,37 @@ def to_onnx(network: nn.Module, *, n_bands: int, n_frames: int = 496) -> bytes:
             dynamic_shapes=({0: torch.export.Dim("n"), 3: any_length},),
         )
     return program.model_proto.SerializeToString()
+
+
+def to_pte(network: nn.Module, example: torch.Tensor | np.ndarray) -> bytes:
+    """Return a network as a program for ExecuTorch, which runs networks on phones.
+
+    Layers that XNNPACK has kernels for run in it, in eight bits where the network is
+    quantised; the rest runs in ExecuTorch's own. Needs the extra ``compression``.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In 32 bits, or quantised by torchao's PT2E with ExecuTorch's quantiser for XNNPACK;
+        it is left in evaluation mode, on the processor.
+    example : torch.Tensor or np.ndarray [shape=(1, ...)]
+        An item that it reads. The program takes items of this shape and number type only.
+
+    Returns
+    -------
+    program : bytes
+    """
+    network = network.cpu()
+    if not isinstance(network, torch.fx.GraphModule):  # an exported one has no such mode
+        network = network.eval()
+    with _quiet(), torch.no_grad():
+        # Needed where a program is made only: all else works without this library.
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+
+        exported = torch.export.export(network, (torch.as_tensor(example),))
+        lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+        return bytes(lowered.to_executorch().buffer)
 
 
 def to_int8(model: bytes, x: np.ndarray) -> bytes:
