@@ -36,7 +36,7 @@ def to_onnx(network: nn.Module, *, n_bands: int, n_frames: int = 496) -> bytes:
     network = network.cpu().eval()
     levels = torch.zeros(2, 1, n_bands, n_frames, dtype=torch.uint8)
     any_length = torch.export.Dim("frames", min=_LEAST_FRAMES)
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             network,
             (levels,),
@@ -70,7 +70,7 @@ def to_pte(network: nn.Module, example: torch.Tensor | np.ndarray) -> bytes:
     network = network.cpu()
     if not isinstance(network, torch.fx.GraphModule):  # an exported one has no such mode
         network = network.eval()
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         # Needed where a program is made only: all else works without this library.
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
@@ -99,7 +99,7 @@ def to_int8(model: bytes, x: np.ndarray) -> bytes:
     .. [1] Jacob et al., "Quantization and training of neural networks for efficient
        integer-arithmetic-only inference", CVPR 2018.
     """
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         plain, folded, small = (Path(folder, name) for name in ("plain", "folded", "small"))
         plain.write_bytes(model)
         quant_pre_process(plain, folded, skip_symbolic_shape=True)
@@ -129,7 +129,7 @@ class _Items(quantization.CalibrationDataReader):
 
 
 @contextmanager
-def _quiet():
+def quiet():
     """Keep the exporters' progress and advice to themselves."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
