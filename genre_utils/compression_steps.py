@@ -121,8 +121,22 @@ class Bench:
     onnx: list[Callable[[bytes], bytes]] = field(default_factory=list)
     _n_lessons: int = 0
 
-    def teach(self, network: nn.Module, lesson: Lesson, *, exact: bool = False) -> nn.Module:
-        """Train a network in place; `exact` leaves out the half precision of some processors."""
+    def teach(
+        self, network: nn.Module, lesson: Lesson, *, exact: bool = False, as_stored: bool = False
+    ) -> nn.Module:
+        """Train a network in place.
+
+        Parameters
+        ----------
+        network : nn.Module
+            What is trained.
+        lesson : Lesson
+            How.
+        exact : bool
+            Leave out the half precision of some processors.
+        as_stored : bool
+            Round changed batches to the number type of the items, as a graph asks for.
+        """
         self._n_lessons += 1
         valid = (self.x_valid, self._hard(self.y_valid)) if len(self.y_valid) else None
         # CPU time: other work on the machine is no cost of this one.
@@ -132,7 +146,7 @@ class Bench:
             (self.x_train, self._targets(lesson)),
             valid=valid,
             recipe=lesson.recipe(seed=self.seed, most_epochs=self.most_epochs),
-            augment=self._augment(lesson),
+            augment=self._augment(lesson, as_stored=as_stored),
             checkpoint=self.folder / f"lesson{self._n_lessons}.checkpoint",
             machine=_EXACT if exact else None,
             desc=None,
@@ -161,10 +175,13 @@ class Bench:
         mixed = lesson.soft * self.soft + (1 - lesson.soft) * hard
         return np.where(known, mixed, hard).astype(np.float32)
 
-    def _augment(self, lesson: Lesson) -> training.Augment:
-        if not lesson.teacher:
-            return lesson.augmentation
-        return Taught(lesson.augmentation, self.teacher_of(lesson.teacher), lesson.share)
+    def _augment(self, lesson: Lesson, *, as_stored: bool) -> training.Augment:
+        change: training.Augment = lesson.augmentation
+        if lesson.teacher:
+            change = Taught(change, self.teacher_of(lesson.teacher), lesson.share)
+        if as_stored and self.x_train.dtype == np.uint8:
+            change = AsLevels(change)
+        return change
 
 
 class Taught:
@@ -193,6 +210,26 @@ class Taught:
         with torch.inference_mode(), self._machine.autocast():
             answer = functional.softmax(self._teacher(batch).float(), dim=1)
         return batch, self._share * answer.clone() + (1 - self._share) * targets
+
+
+class AsLevels:
+    """Change a batch, and round it to levels again.
+
+    Parameters
+    ----------
+    change : training.Augment
+        What is done to batches.
+    """
+
+    def __init__(self, change: training.Augment):
+        self._change = change
+
+    def __call__(
+        self, batch: Batch, targets: Tensor, chance: torch.Generator
+    ) -> tuple[Batch, Tensor]:
+        """Return the batch [dtype=uint8], changed, and its targets."""
+        batch, targets = self._change(batch, targets, chance)
+        return batch.round().clamp(0, 255).to(torch.uint8), targets
 
 
 class Step(Protocol):
@@ -329,7 +366,7 @@ class Int8:
         if not self.lesson:
             return quantization.rounded(quantization.observed(network, bench.calibration()))
         graph = quantization.aware(network, bench.x_train[:2])
-        return quantization.rounded(bench.teach(graph, self.lesson, exact=True))
+        return quantization.rounded(bench.teach(graph, self.lesson, exact=True, as_stored=True))
 
     def __str__(self) -> str:
         return "int8, trained (PT2E)" if self.lesson else "int8 (PT2E)"

@@ -155,7 +155,9 @@ def with_weights(network: nn.Module, weights: bytes | Mapping[str, np.ndarray]) 
         weights = load_safetensors(weights)
     for name, module in network.named_modules():
         if f"{name}.weight" in weights:
-            _resize(module, {k: v.shape for k, v in weights.items() if k.rpartition(".")[0] == name})
+            _resize(
+                module, {k: v.shape for k, v in weights.items() if k.rpartition(".")[0] == name}
+            )
     network.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
     return network
 

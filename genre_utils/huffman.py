@@ -94,9 +94,7 @@ def _depths(weights: np.ndarray, symbols: np.ndarray) -> dict[int, int]:
         first, second = heapq.heappop(heap), heapq.heappop(heap)
         for symbol in first[2] + second[2]:
             depth[symbol] += 1
-        heapq.heappush(
-            heap, (first[0] + second[0], min(first[1], second[1]), first[2] + second[2])
-        )
+        heapq.heappush(heap, (first[0] + second[0], min(first[1], second[1]), first[2] + second[2]))
     return depth
 
 

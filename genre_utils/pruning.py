@@ -39,7 +39,8 @@ def hold_to_zero(network: nn.Module, *, sparsity: float) -> nn.Module:
     """
     if not 0 <= sparsity < 1:
         raise PruningError(f"sparsity is {sparsity}; expected a share from 0 to less than 1")
-    let_go(network)
+    # Training leaves kernels with the channels last, which cannot be laid out in a row.
+    let_go(network).to(memory_format=torch.contiguous_format)
     prune.global_unstructured(
         [(layer, "weight") for layer in layers(network).values()],
         pruning_method=prune.L1Unstructured,

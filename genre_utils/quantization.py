@@ -6,7 +6,6 @@ which shows what rounding does to the answers.
 """
 
 import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +59,10 @@ def aware(network: nn.Module, x: np.ndarray) -> nn.Module:
 
 def rounded(graph: nn.Module) -> nn.Module:
     """Return the network of eight bits that a graph of `observed` or `aware` stands for."""
-    from torchao.quantization.pt2e import allow_exported_model_train_eval, move_exported_model_to_eval
+    from torchao.quantization.pt2e import (
+        allow_exported_model_train_eval,
+        move_exported_model_to_eval,
+    )
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
     with quiet():

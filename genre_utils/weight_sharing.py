@@ -125,6 +125,8 @@ def unshare(network: nn.Module) -> nn.Module:
     for layer in layers(network).values():
         if parametrize.is_parametrized(layer, "weight"):
             parametrize.remove_parametrizations(layer, "weight")
+            # The old parameter still has the gradient of the codebook, of another shape.
+            layer.weight = nn.Parameter(layer.weight.detach().clone())
     return network
 
 

@@ -22,6 +22,8 @@ def strided(
 ) -> nn.Sequential:
     """Return plain 3 × 3 convolutions, each of which halves its picture.
 
+    After each of the last two a separable convolution with a short cut looks again.
+
     Parameters
     ----------
     n_bands : int
@@ -35,10 +37,11 @@ def strided(
     dropout : float
         Share of the pooled features that is hidden in training.
     """
-    body = [
-        _convolution(n_in, n_out, kernel=3, stride=2)
-        for n_in, n_out in zip(widths, widths[1:], strict=False)
-    ]
+    body: list[nn.Module] = []
+    for position, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        body.append(_convolution(n_in, n_out, kernel=3, stride=2))
+        if position >= len(widths) - 3:
+            body.append(Separable(n_out, n_out))
     return _network(body, n_bands, widths, stem, n_classes, dropout)
 
 
