@@ -100,7 +100,8 @@ def run(
     )
     tasks = [
         Task(workshop.unit(variant.name, protocol), VariantWork(workshop, variant.name, protocol))
-        for variant in chosen
+        # Those that others begin with come first, so that no process waits for another.
+        for variant in sorted(chosen, key=lambda variant: variant.depth)
         for protocol in variant.protocols
         if workshop.can_make(variant, protocol)
     ]

@@ -83,6 +83,11 @@ class Variant:
         return tuple(dict.fromkeys([self.parent] * bool(self.parent) + teachers))
 
     @property
+    def depth(self) -> int:
+        """How many variants have to be finished before it, one after the other."""
+        return max((1 + VARIANTS[name].depth for name in self.needs), default=0)
+
+    @property
     def learns_softly(self) -> bool:
         """Whether it learns from what the ensemble says of the training part."""
         return any(lesson.soft for lesson in self.lessons)

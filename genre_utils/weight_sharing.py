@@ -143,7 +143,7 @@ def compressed(weights: Weights) -> bytes:
     ----------
     weights : mapping of str to np.ndarray
         Arrays of at most 256 different values other than zero are stored by their values;
-        the others in 16 bits, whole numbers in 32.
+        the others in 16 bits, or in 32 where these are too few; whole numbers in 32.
 
     Returns
     -------
@@ -191,10 +191,10 @@ def _packed(array: np.ndarray) -> tuple[str, bytes]:
     there = np.flatnonzero(flat)
     # `unique` of a large array that shares nothing is slow; a few entries tell that already.
     if flat.size <= 1024 or len(np.unique(flat[there[:2048]])) > _N_VALUES:
-        return "half", flat.astype("<f2").tobytes()
+        return _as_they_are(flat)
     codebook, indices = np.unique(flat[there], return_inverse=True)
     if len(codebook) > _N_VALUES:
-        return "half", flat.astype("<f2").tobytes()
+        return _as_they_are(flat)
     is_sparse = len(there) < _SPARSE * flat.size
     if not is_sparse and len(there) < flat.size:
         codebook, indices = np.unique(flat, return_inverse=True)
@@ -211,9 +211,20 @@ def _packed(array: np.ndarray) -> tuple[str, bytes]:
 _N_VALUES = 256
 
 
+def _as_they_are(flat: np.ndarray) -> tuple[str, bytes]:
+    """Return numbers in 16 bits, or in 32 where these would not hold them."""
+    sizes = np.abs(flat[flat != 0])
+    limits = np.finfo(np.float16)
+    if len(sizes) and not limits.tiny <= sizes.min() <= sizes.max() <= limits.max:
+        return "single", flat.astype("<f4").tobytes()
+    return "half", flat.astype("<f2").tobytes()
+
+
 def _unpacked(kind: str, data: bytes, size: int) -> np.ndarray:
     if kind == "whole":
         return np.frombuffer(data, "<i4").astype(np.int64)
+    if kind == "single":
+        return np.frombuffer(data, "<f4").astype(np.float32)
     if kind == "half":
         return np.frombuffer(data, "<f2").astype(np.float32)
     n_values, values_length, gaps_length = struct.unpack_from("<HII", data)

@@ -124,6 +124,7 @@ def test_zeros_and_weights_alone_come_back():
         "zeros": np.zeros((40, 40), np.float32),
         "many": np.random.default_rng(0).normal(size=3000).astype(np.float16).astype(np.float32),
         "count": np.array(7),
+        "spread": np.array([3e9, 1e-7, 0], np.float32),
     }
     back = weight_sharing.decompressed(weight_sharing.compressed(weights))
     assert all(np.array_equal(back[name], value) for name, value in weights.items())
