@@ -152,7 +152,7 @@ class Bench:
             desc=None,
         )
         self.fit_s += time.process_time() - started
-        return network
+        return deployment.laid_out(network)
 
     def accuracy(self, network: nn.Module) -> float:
         """Return the accuracy on the validation part, or on the training part without one."""

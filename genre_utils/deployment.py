@@ -60,6 +60,14 @@ def _means(before: int, after: int) -> Tensor:
     return functional.adaptive_avg_pool1d(torch.eye(before)[None], after)[0].T
 
 
+def laid_out(network: nn.Module) -> nn.Module:
+    """Lay kernels out in a row again, on the processor: training leaves their channels last.
+
+    Pruning and ExecuTorch cannot read them that way.
+    """
+    return network.cpu().to(memory_format=torch.contiguous_format)
+
+
 def adapted(network: nn.Module, x: np.ndarray) -> nn.Module:
     """Return a trained network that answers the same, made of what every runtime knows.
 
@@ -71,7 +79,7 @@ def adapted(network: nn.Module, x: np.ndarray) -> nn.Module:
         Some items. Where the network pools adaptively, it takes items of this size only
         afterwards.
     """
-    network = network.cpu().eval()
+    network = laid_out(network).eval()
     seen = {}
     hooks = [
         module.register_forward_hook(

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
+from genre_utils.deployment import laid_out
 from genre_utils.project import ProjectError
 from genre_utils.weight_sharing import layers
 
@@ -39,8 +40,7 @@ def hold_to_zero(network: nn.Module, *, sparsity: float) -> nn.Module:
     """
     if not 0 <= sparsity < 1:
         raise PruningError(f"sparsity is {sparsity}; expected a share from 0 to less than 1")
-    # Training leaves kernels with the channels last, which cannot be laid out in a row.
-    let_go(network).to(memory_format=torch.contiguous_format)
+    laid_out(let_go(network))
     prune.global_unstructured(
         [(layer, "weight") for layer in layers(network).values()],
         pruning_method=prune.L1Unstructured,
