@@ -1,0 +1,656 @@
+"""Tables of the notebook on compression, made from stored predictions and measurements."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from genre_utils import evaluation, tables, tables_deep
+from genre_utils.datasets import Dataset
+from genre_utils.experiments import TABULAR, StudyResult
+from genre_utils.measuring import BUNDLE, Measured
+from genre_utils.results import interval
+
+PROTOCOL = "fault_filtered"
+"""Under which the variants are compared."""
+
+RUNNABLE = ("onnx", "pte")
+"""Formats of a file that a runtime takes as it is; others are unpacked first."""
+
+_SUMMARY = [
+    "n_tracks", "accuracy", "accuracy_low", "accuracy_high", "accuracy_artist_low",
+    "accuracy_artist_high", "macro_f1", "macro_f1_low", "macro_f1_high",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a network shall run.
+
+    Attributes
+    ----------
+    name : str
+        For readers.
+    runtime : str
+        What runs it there.
+    largest : int or None
+        Most bytes of its file; None for any size.
+    why : str
+        Where the limit comes from.
+    """
+
+    name: str
+    runtime: str
+    largest: int | None
+    why: str
+
+
+DEVICES = (
+    Device("server or laptop", "onnxruntime", None, "room for anything: the most accurate"),
+    Device("phone app", "ExecuTorch", 2**20, "1 MiB is what an app gains unnoticed"),
+    Device("web page, small board", "onnxruntime", 2**18, "256 KiB load at once on a slow line"),
+    Device("watch, microcontroller", "onnxruntime", 2**16, "64 KiB fit beside a program"),
+)
+"""What the answer names a network for."""
+
+PUBLISHED = pd.DataFrame(
+    [
+        ("ResNet18, quantised", 3.93, 0.7374, 0.7273, 0.1488, 0.1479, "another split"),
+        ("MLP on music features, pruned", 5.49, 0.9274, 0.9274, None, None, "70/20/10, segments on all sides"),
+    ],
+    columns=["system", "smaller", "before", "after", "seconds_before", "seconds_after", "split"],
+)
+"""What has been reported of smaller networks on GTZAN."""
+
+
+def described(variants: Mapping, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return what each finished variant is, for readers.
+
+    Parameters
+    ----------
+    variants : mapping of str to Variant
+        `compression.VARIANTS`.
+    runs : pd.DataFrame
+        Of `compression.run`.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "variant": variants[name].title,
+                "made of": title(variants, variants[name].teacher),
+                "steps": _listed(variants[name].steps) or "trained as it is",
+                "purpose": variants[name].purpose,
+            }
+            for name in dict.fromkeys(runs["model"])
+        ]
+    )
+
+
+def title(variants: Mapping, name: str | None) -> str:
+    """Return the name for readers of a variant or of a teacher that is none."""
+    if not isinstance(name, str) or not name:
+        return "–"
+    return variants[name].title if name in variants else tables_deep.title(name)
+
+
+def _listed(steps) -> str:
+    return steps if isinstance(steps, str) else ", ".join(steps)
+
+
+# ---- times
+
+
+def latencies(measured: Measured, *, reference: str) -> pd.DataFrame:
+    """Return times to answer with their spread over the rounds.
+
+    On one thread a time is that of the processor, which other work on the machine does not
+    lengthen; on several it is the time that passed.
+
+    Parameters
+    ----------
+    measured : Measured
+        Of `measuring.measured`.
+    reference : str
+        Model whose time in eager PyTorch the others are compared with.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a model × runtime × threads: ``ms, ms_low, ms_high`` of the network alone and
+        ``label_ms, label_ms_low, label_ms_high`` from sound to label (medians and quartiles
+        of the rounds), ``faster, faster_low, faster_high`` (the reference's time by this one's
+        in the same round, on as many threads), ``load_ms, network_mb`` (what the process needs
+        beyond its runtime), ``runtime_mb, peak_mb, same_labels, largest_difference``.
+    """
+    rows = measured.rows[measured.rows["reason"].isna() & measured.rows["threads"].notna()]
+    references = {
+        row["threads"]: _rounds(row, "network")
+        for _, row in rows[(rows["model"] == reference) & (rows["runtime"] == "PyTorch")].iterrows()
+    }
+    table = []
+    for _, row in rows.iterrows():
+        network, label = _rounds(row, "network"), _rounds(row, "waveform")
+        compared = references.get(row["threads"], np.array([]))
+        n = min(len(compared), len(network))
+        table.append(
+            {name: row[name] for name in ("model", "runtime", "threads", "file_bytes")}
+            | _spread("ms", network)
+            | _spread("label_ms", label)
+            | _spread("faster", compared[:n] / network[:n])
+            | {"load_ms": row["load_ms"], "network_mb": row["peak_mb"] - row["runtime_mb"]}
+            | {name: row[name] for name in _KEPT}
+        )
+    frame = pd.DataFrame(table, columns=[*_LATENCIES, *_KEPT])
+    return frame.astype({"threads": int})
+
+
+_KEPT = ["runtime_mb", "peak_mb", "same_labels", "largest_difference"]
+_LATENCIES = ["model", "runtime", "threads", "file_bytes"]
+_LATENCIES += [f"{name}{end}" for name in ("ms", "label_ms", "faster") for end in ("", "_low", "_high")]
+_LATENCIES += ["load_ms", "network_mb"]
+
+
+def _rounds(row: pd.Series, what: str) -> np.ndarray:
+    """Return a time of each round in milliseconds."""
+    values = row[f"{what}_cpu_ms" if row["threads"] == 1 else f"{what}_ms"]
+    return np.array(values if isinstance(values, list) else [], dtype=float)
+
+
+def _spread(name: str, values: np.ndarray) -> dict[str, float]:
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75]) if len(values) else [np.nan] * 3
+    return {name: float(middle), f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def not_measured(measured: Measured, variants: Mapping) -> pd.DataFrame:
+    """Return what could not be measured, and why."""
+    rows = measured.rows[measured.rows["reason"].notna()]
+    rows = rows.assign(title=[_model_title(variants, name) for name in rows["model"]])
+    return rows[["title", "runtime", "reason"]].drop_duplicates().reset_index(drop=True)
+
+
+def _model_title(variants: Mapping, name: str) -> str:
+    return "the bundle" if name == BUNDLE else title(variants, name)
+
+
+# ---- the table
+
+
+def compared(
+    result: StudyResult,
+    dataset: Dataset,
+    times: pd.DataFrame,
+    *,
+    variants: Mapping,
+    reference: str,
+    n_boot: int,
+    teachers: Mapping[str, pd.DataFrame] | None = None,
+) -> pd.DataFrame:
+    """Return all about every variant under the fault-filtered split, in one table.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Of `compression.run`.
+    dataset : Dataset
+        Says which artist each track is by.
+    times : pd.DataFrame
+        Of `latencies`.
+    variants : mapping of str to Variant
+        `compression.VARIANTS`.
+    reference : str
+        The variant that sizes are compared with.
+    n_boot : int
+        Bootstrap replicates.
+    teachers : mapping of str to pd.DataFrame, optional
+        Prediction rows of teachers that are no variants.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a variant: ``model, title, teacher``, counts, ``file_bytes`` (the smallest
+        file that a runtime takes as it is), ``stored_bytes`` and ``stored_as`` (the smallest
+        of all), ``smaller`` and ``stored_smaller`` (the reference's by these), accuracies
+        with intervals, ``teacher_difference`` and ``best_difference`` (accuracy minus that
+        of the teacher, of the best deployable variant) with ``_low, _high`` and ``_tracks``
+        (net tracks won), and of its fastest runtime on one thread ``runtime`` and the
+        columns of `latencies`; ``ms_2`` is that runtime's time on two threads.
+    """
+    artists = dataset.tracks.set_index("track_id")["artist_id"].dropna()
+    runs = _strict(result)
+    found = {run["model"]: _tracks(result, run["run_id"]) for _, run in runs.iterrows()}
+    teachers = {**(teachers or {}), **found}
+    best = best_deployable(runs)
+    sizes = {run["model"]: _sizes(run["bytes"]) for _, run in runs.iterrows()}
+    first = sizes.get(reference, {"file_bytes": np.nan, "stored_bytes": np.nan})
+    table = []
+    for _, run in runs.iterrows():
+        name = run["model"]
+        summary = evaluation.summary(found[name], artists=artists, n_boot=n_boot)
+        size = sizes[name]
+        table.append(
+            {name: run.get(name) for name in ("model", "teacher", "input", *_COUNTED)}
+            | size
+            | {
+                "title": title(variants, name),
+                "steps": _listed(variants[name].steps) if name in variants else "",
+                # The reference is what is run as it is, so the same file on both sides.
+                "smaller": first["file_bytes"] / size["file_bytes"],
+                "stored_smaller": first["file_bytes"] / size["stored_bytes"],
+                "best": name == best,
+            }
+            | {measure: summary.get(measure) for measure in _SUMMARY}
+            | _difference("teacher", found[name], teachers.get(run["teacher"]), n_boot)
+            | _difference("best", found[name], found[best] if name != best else None, n_boot)
+            | _fastest(times, name)
+        )
+    return pd.DataFrame(table)
+
+
+_COUNTED = [
+    "n_parameters", "nonzero_parameters", "multiply_adds", "train_accuracy", "validation_accuracy",
+]  # fmt: skip
+
+
+def _strict(result: StudyResult) -> pd.DataFrame:
+    """Return the runs under the fault-filtered split, those that were tested."""
+    tested = set(result.predictions.loc[result.predictions["stage"] == "final", "run_id"])
+    runs = result.runs
+    return runs[runs["protocol"].eq(PROTOCOL) & runs["run_id"].isin(tested)]
+
+
+def _tracks(result: StudyResult, run_id: str) -> pd.DataFrame:
+    rows = result.predictions
+    return tables.to_tracks(rows[(rows["run_id"] == run_id) & (rows["stage"] == "final")])
+
+
+def _sizes(formats: Mapping[str, float]) -> dict:
+    known = {name: size for name, size in formats.items() if size and size == size}
+    runnable = [known[name] for name in RUNNABLE if name in known]
+    stored_as = min(known, key=known.get) if known else None
+    return {
+        "file_bytes": min(runnable, default=np.nan),
+        "stored_bytes": known.get(stored_as, np.nan),
+        "stored_as": stored_as,
+        **{f"{name}_bytes": known.get(name, np.nan) for name in RUNNABLE},
+    }
+
+
+def best_deployable(runs: pd.DataFrame) -> str:
+    """Return the variant of best validation accuracy that a runtime takes as it is.
+
+    Parameters
+    ----------
+    runs : pd.DataFrame
+        Under one protocol. Of equally accurate ones the smallest is taken.
+    """
+    runs = runs.assign(size=[_sizes(formats)["file_bytes"] for formats in runs["bytes"]])
+    runs = runs[runs["size"].notna()].astype({"validation_accuracy": float})
+    ordered = runs.sort_values(["validation_accuracy", "size"], ascending=[False, True])
+    return ordered["model"].iloc[0]
+
+
+def _difference(
+    what: str, ours: pd.DataFrame, theirs: pd.DataFrame | None, n_boot: int
+) -> dict[str, float]:
+    names = [f"{what}_difference{end}" for end in ("", "_low", "_high")] + [f"{what}_tracks"]
+    if theirs is None:
+        return dict.fromkeys(names, np.nan)
+    both = set(ours["track_id"]) & set(theirs["track_id"])
+    parts = [part[part["track_id"].isin(both)] for part in (ours, theirs)]
+    if not both:
+        return dict.fromkeys(names, np.nan)
+    found = evaluation.paired(*parts, n_boot=n_boot)
+    tracks = round(found["difference"] * found["n_tracks"], 1)
+    values = (found["difference"], found["low"], found["high"], tracks)
+    return dict(zip(names, values, strict=True))
+
+
+def _fastest(times: pd.DataFrame, model: str) -> dict:
+    one = times[(times["model"] == model) & (times["threads"] == 1)]
+    columns = ["runtime", *_LATENCIES[4:], *_KEPT[:2], "ms_2"]
+    if one.empty:
+        return dict.fromkeys(columns)
+    fastest = one.loc[one["ms"].idxmin()]
+    two = times[
+        (times["model"] == model)
+        & (times["runtime"] == fastest["runtime"])
+        & (times["threads"] == 2)
+    ]
+    return {name: fastest.get(name) for name in columns[:-1]} | {
+        "ms_2": float(two["ms"].iloc[0]) if len(two) else np.nan
+    }
+
+
+def to_read(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `compared` for readers: units, intervals as text."""
+    return pd.DataFrame(
+        {
+            "variant": table["title"],
+            "parameters": [_count(n) for n in table["n_parameters"]],
+            "multiply-adds": [_count(n) for n in table["multiply_adds"]],
+            "size": [size(n) for n in table["file_bytes"]],
+            "stored": [_stored(row) for _, row in table.iterrows()],
+            "accuracy": [interval(row) for _, row in table.iterrows()],
+            "against its teacher": [difference(row, "teacher") for _, row in table.iterrows()],
+            "against the best": [
+                "is the best" if row["best"] else difference(row, "best")
+                for _, row in table.iterrows()
+            ],
+        }
+    )
+
+
+def costs_to_read(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what running each variant takes, for readers, of the table of `compared`."""
+    rows = table[table["runtime"].notna()]
+    return pd.DataFrame(
+        {
+            "variant": rows["title"],
+            "smaller": [times_as(n) for n in rows["smaller"]],
+            "runtime": rows["runtime"],
+            "network": [milliseconds(row, "ms") for _, row in rows.iterrows()],
+            "on two threads": [f"{ms:.3g} ms" if ms == ms else "–" for ms in rows["ms_2"]],
+            "faster": [ratio(row) for _, row in rows.iterrows()],
+            "sound to label": [milliseconds(row, "label_ms") for _, row in rows.iterrows()],
+            "memory": [f"{mb:.0f} MB" for mb in rows["network_mb"]],
+            "load": [f"{ms:.0f} ms" for ms in rows["load_ms"]],
+        }
+    ).reset_index(drop=True)
+
+
+def _stored(row: pd.Series) -> str:
+    if pd.isna(row["stored_bytes"]) or row["stored_as"] in RUNNABLE:
+        return "as it is"
+    return f"{size(row['stored_bytes'])} ({row['stored_as']})"
+
+
+def _count(n: float) -> str:
+    if pd.isna(n):
+        return "–"
+    for unit, each in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if n >= each:
+            return f"{n / each:.3g} {unit}"
+    return f"{n:.0f}"
+
+
+def size(n_bytes: float) -> str:
+    """Return a size as text, in KiB or MiB."""
+    if pd.isna(n_bytes):
+        return "–"
+    return f"{n_bytes / 2**20:.3g} MiB" if n_bytes >= 2**20 else f"{n_bytes / 2**10:.3g} KiB"
+
+
+def times_as(value: float) -> str:
+    """Return a ratio as text, ``3.9×``."""
+    return "–" if pd.isna(value) else f"{value:.2g}×" if value < 10 else f"{value:.0f}×"
+
+
+def ratio(row: pd.Series, name: str = "faster") -> str:
+    """Return a ratio with its quartiles as text, ``31× (29–33)``."""
+    if pd.isna(row[name]):
+        return "–"
+    low, high = (times_as(row[f"{name}_{end}"])[:-1] for end in ("low", "high"))
+    return f"{times_as(row[name])} ({low}–{high})"
+
+
+def milliseconds(row: pd.Series, name: str) -> str:
+    """Return a time with its quartiles as text, ``5.1 ms (5.0–5.3)``."""
+    if pd.isna(row[name]):
+        return "–"
+    low, high = (f"{row[f'{name}_{end}']:.3g}" for end in ("low", "high"))
+    return f"{row[name]:.3g} ms ({low}–{high})"
+
+
+def difference(row: pd.Series, what: str) -> str:
+    """Return a difference in accuracy with its interval as text, ``-0.01 (-0.03–+0.01)``."""
+    name = f"{what}_difference"
+    if pd.isna(row[name]):
+        return "–"
+    low, high = (f"{row[f'{name}_{end}']:+.3f}" for end in ("low", "high"))
+    return f"{row[name]:+.3f} ({low} to {high})"
+
+
+# ---- parts of the answer
+
+
+def in_runtimes(times: pd.DataFrame, variants: Mapping) -> pd.DataFrame:
+    """Return each network's time in each runtime, on one thread and on more.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``title, runtime, size``, one column a number of threads with the time of the
+        network alone, ``same labels`` and ``largest difference`` of a probability from the
+        first runtime of this network.
+    """
+    rows = times.assign(
+        title=[_model_title(variants, name) for name in times["model"]],
+        cell=[milliseconds(row, "ms") for _, row in times.iterrows()],
+        size=[size(n) for n in times["file_bytes"]],
+    )
+    keys = ["title", "runtime", "size"]
+    columns = {1: "one thread", 2: "two threads"}
+    wide = rows.pivot(index=keys, columns="threads", values="cell").rename(columns=columns)
+    kept = rows.drop_duplicates(keys).set_index(keys)
+    wide = wide.loc[kept.index]
+    wide["same labels"] = ["–" if v != v else f"{v:.0%}" for v in kept["same_labels"].astype(float)]
+    wide["largest difference"] = [
+        "–" if v != v else f"{v:.2g}" for v in kept["largest_difference"].astype(float)
+    ]
+    return wide.reset_index().rename_axis(columns=None).fillna("–")
+
+
+def both_ways(result: StudyResult, *, variants: Mapping, n_boot: int) -> pd.DataFrame:
+    """Return what the networks on hand-made features reach, by split.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Of `compression.run`.
+    variants : mapping of str to Variant
+        `compression.VARIANTS`.
+    n_boot : int
+        Bootstrap replicates.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a model and protocol, scored per segment: ``title, protocol, segment_s``,
+        accuracy with its interval, ``smaller`` and ``fewer`` (stored size and parameters of
+        its teacher by its own that are not zero), ``difference`` to its teacher with
+        ``_low, _high``, ``n_items, n_tracks``.
+    """
+    rows = result.predictions[result.predictions["stage"] == "final"]
+    runs = result.runs.set_index("run_id")
+    found = {
+        (of_run["model"].iloc[0], of_run["protocol"].iloc[0]): of_run
+        for _, of_run in rows[rows["input"] == TABULAR].groupby("run_id", sort=False)
+    }
+    table = []
+    for (model, protocol), ours in found.items():
+        run = runs.loc[ours["run_id"].iloc[0]]
+        row = {"model": model, "title": title(variants, model), "protocol": protocol}
+        row["segment_s"] = ours["segment_s"].iloc[0]
+        summary = evaluation.summary(ours, n_boot=n_boot)
+        row |= {k: summary[k] for k in ("n_items", "n_tracks")}
+        row |= {k: summary[k] for k in ("accuracy", "accuracy_low", "accuracy_high")}
+        theirs = found.get((run["teacher"], protocol))
+        if theirs is not None and run["teacher"] != model:
+            teacher = runs.loc[theirs["run_id"].iloc[0]]
+            stored = [_sizes(each["bytes"])["stored_bytes"] for each in (teacher, run)]
+            row["smaller"] = stored[0] / stored[1]
+            row["fewer"] = teacher["nonzero_parameters"] / run["nonzero_parameters"]
+            paired = evaluation.paired(ours, theirs, n_boot=n_boot)
+            row["difference"] = paired["difference"]
+            row |= {f"difference_{end}": paired[end] for end in ("low", "high")}
+        table.append(row)
+    return pd.DataFrame(table, columns=_BOTH_WAYS)
+
+
+_BOTH_WAYS = [
+    "model", "title", "protocol", "segment_s", "n_items", "n_tracks", "accuracy", "accuracy_low",
+    "accuracy_high", "smaller", "fewer", "difference", "difference_low", "difference_high",
+]  # fmt: skip
+
+
+def same_runtime(times: pd.DataFrame, *, before: str, after: list[str]) -> pd.DataFrame:
+    """Return how much faster and smaller networks are than another in the same runtime.
+
+    Parameters
+    ----------
+    times : pd.DataFrame
+        Of `latencies`.
+    before : str
+        Model to compare with.
+    after : list of str
+        Models that are compared.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a model × runtime, on one thread: ``model, runtime, ms_before, ms, faster,
+        smaller``.
+    """
+    one = times[times["threads"] == 1].set_index(["model", "runtime"])
+    table = []
+    for name, runtime in one.index:
+        if name in after and (before, runtime) in one.index:
+            old, new = one.loc[(before, runtime)], one.loc[(name, runtime)]
+            table.append(
+                {
+                    "model": name,
+                    "runtime": runtime,
+                    "ms_before": old["ms"],
+                    "ms": new["ms"],
+                    "faster": old["ms"] / new["ms"],
+                    "smaller": old["file_bytes"] / new["file_bytes"],
+                }
+            )
+    columns = ["model", "runtime", "ms_before", "ms", "faster", "smaller"]
+    return pd.DataFrame(table, columns=columns)
+
+
+def for_devices(table: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
+    """Return which variant to take where, chosen by validation accuracy.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        Of `compared`.
+    times : pd.DataFrame
+        Of `latencies`.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a device: ``device, runtime, largest`` (bytes) ``, why``, and of the most
+        accurate variant on the validation part that fits (the smallest of equals): ``model,
+        title, file_bytes, accuracy`` with its interval, ``ms, label_ms`` on one thread of
+        this machine. Without a variant that fits, these are missing.
+    """
+    one = times[times["threads"] == 1].set_index(["model", "runtime"])
+    formats = dict(zip(("onnxruntime", "ExecuTorch"), RUNNABLE, strict=True))
+    rows = []
+    for device in DEVICES:
+        sizes = table[f"{formats[device.runtime]}_bytes"].astype(float)
+        fits = sizes.notna() & (sizes <= (device.largest or np.inf))
+        candidates = table.assign(bytes_there=sizes)[fits].astype({"validation_accuracy": float})
+        candidates = candidates.sort_values(
+            ["validation_accuracy", "bytes_there"], ascending=[False, True]
+        )
+        row = {"device": device.name, "runtime": device.runtime, "largest": device.largest}
+        row["why"] = device.why
+        if len(candidates):
+            chosen = candidates.iloc[0]
+            row |= {name: chosen[name] for name in _OF_DEVICE}
+            row["file_bytes"] = chosen["bytes_there"]
+            if (chosen["model"], device.runtime) in one.index:
+                time = one.loc[(chosen["model"], device.runtime)]
+                row |= {name: time[name] for name in ("ms", "label_ms")}
+        rows.append(row)
+    columns = ["device", "runtime", "largest", "why", *_OF_DEVICE, "file_bytes", "ms", "label_ms"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+_OF_DEVICE = ["model", "title", "accuracy", "accuracy_low", "accuracy_high"]
+
+
+def devices_to_read(devices: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `for_devices` for readers."""
+    return pd.DataFrame(
+        {
+            "device": devices["device"],
+            "at most": ["any size" if n != n else size(n) for n in devices["largest"].astype(float)],
+            "because": devices["why"],
+            "take": devices["title"].fillna("none is small enough"),
+            "runtime": devices["runtime"],
+            "size": [size(n) for n in devices["file_bytes"]],
+            "accuracy": [interval(row) for _, row in devices.iterrows()],
+        }
+    )
+
+
+def beside_published(
+    table: pd.DataFrame,
+    ways: pd.DataFrame,
+    faster: pd.DataFrame,
+    *,
+    before: str,
+    variants: Mapping,
+) -> pd.DataFrame:
+    """Return the published figures and ours of the same kind, for readers.
+
+    Parameters
+    ----------
+    table, ways, faster : pd.DataFrame
+        Of `compared`, `both_ways` and `same_runtime`.
+    before : str
+        The network that those in `faster` were made of.
+    variants : mapping of str to Variant
+        `compression.VARIANTS`.
+    """
+    rows = []
+    image, tabular = PUBLISHED.itertuples(index=False)
+    rows.append(_published(image))
+    by_model = table.set_index("model")
+    for row in faster.itertuples():
+        if row.model in by_model.index and before in by_model.index:
+            rows.append(
+                {
+                    "system": f"{title(variants, row.model)}, {row.runtime}",
+                    "smaller": times_as(row.smaller),
+                    "accuracy": _change(by_model, before, row.model),
+                    "time": f"{row.ms_before:.3g} → {row.ms:.3g} ms ({times_as(row.faster)})",
+                    "split": "fault-filtered",
+                }
+            )
+    rows.append(_published(tabular))
+    first = ways.set_index(["model", "protocol"])["accuracy"]
+    for row in ways[ways["difference"].notna()].itertuples():
+        rows.append(
+            {
+                "system": row.title,
+                "smaller": f"{times_as(row.smaller)} ({times_as(row.fewer)} fewer weights)",
+                "accuracy": f"{row.accuracy - row.difference:.4f} → {first[row.model, row.protocol]:.4f}",
+                "time": "–",
+                "split": f"{row.protocol.replace('_', ' ')}, segments of {row.segment_s:g} s",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _change(by_model: pd.DataFrame, before: str, after: str) -> str:
+    return " → ".join(f"{by_model.loc[name, 'accuracy']:.4f}" for name in (before, after))
+
+
+def _published(row) -> dict[str, str]:
+    timed = row.seconds_before == row.seconds_before and row.seconds_before is not None
+    seconds = f"{row.seconds_before} → {row.seconds_after} s" if timed else "–"
+    return {
+        "system": f"*published:* {row.system}",
+        "smaller": f"{row.smaller}×",
+        "accuracy": f"{row.before} → {row.after}",
+        "time": seconds,
+        "split": row.split,
+    }
