@@ -1,11 +1,13 @@
 """Figures of the notebook on compression."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from genre_utils.plots import PALETTE, styled
@@ -49,106 +51,110 @@ def pareto(table: pd.DataFrame, *, chance: float) -> Figure:
     chance : float
         Accuracy of guessing, in [0, 1].
     """
-    rows = table[table["stored_bytes"].notna()].sort_values("stored_bytes", ignore_index=True)
-    figure, axis = plt.subplots(figsize=(10, 6.2))
+    rows = table[table["stored_bytes"].notna()].sort_values(
+        "ms", ascending=False, ignore_index=True
+    )
+    figure, axis = plt.subplots(figsize=(10.5, 6.8))
     x, y = rows["stored_bytes"].to_numpy(float) / 1024, rows["accuracy"].to_numpy(float)
     families = [family(row.model, row.teacher) for row in rows.itertuples()]
+    colors = [color for _, color in families]
     areas = _areas(rows["ms"].to_numpy(dtype=float, na_value=np.nan))
-    for at, row in enumerate(rows.itertuples()):
-        color = families[at][1]
-        axis.plot(
-            [x[at]] * 2, [row.accuracy_low, row.accuracy_high], color=color, alpha=0.3, zorder=1
-        )
-    axis.scatter(
-        x, y, s=areas, c=[color for _, color in families], edgecolors="white", linewidths=0.7,
-        zorder=3,
-    )  # fmt: skip
-    _draw_front(axis, x, y)
-    axis.axhline(chance, color="0.6", linestyle=":", linewidth=1)
-    axis.annotate(
-        "chance", (1, chance), xycoords=("axes fraction", "data"), xytext=(-2, 2),
-        textcoords="offset points", ha="right", fontsize=8, color="0.4",
-    )  # fmt: skip
-    axis.set_xscale("log")
-    axis.set_xlim(x.min() / 2.2, x.max() * 4)
-    axis.set_ylim(min(0, chance) if chance < 0.2 else 0, min(1, 1.12 * rows["accuracy_high"].max()))
-    axis.xaxis.set_major_formatter(lambda kib, _: f"{kib:g} KiB" if kib < 1000 else _mib(kib))
+    low, high = rows["accuracy_low"].to_numpy(float), rows["accuracy_high"].to_numpy(float)
+    axis.vlines(x, low, high, colors=colors, alpha=0.3, zorder=1)
+    # Large points come first, so that small ones lie on them.
+    axis.scatter(x, y, s=areas, c=colors, edgecolors="white", linewidths=0.7, zorder=3)
+    axis.set_xscale("log", base=4)
+    axis.set_xlim(x.min() / 2.5, x.max() * 3)
+    axis.set_ylim(np.floor(10 * max(0, low.min() - 0.04)) / 10, min(1, high.max() + 0.04))
+    axis.xaxis.set_major_locator(LogLocator(base=4))
+    axis.xaxis.set_major_formatter(
+        lambda kib, _: f"{kib:g} KiB" if kib < 1000 else f"{kib / 1024:g} MiB"
+    )
+    axis.xaxis.set_minor_locator(NullLocator())
+    if chance >= axis.get_ylim()[0]:
+        axis.axhline(chance, color="0.6", linestyle=":", linewidth=1, label="chance")
     axis.set_xlabel("smallest file that the network is kept in")
     axis.set_ylabel("accuracy on the fault-filtered test")
     axis.set_title("Accuracy against size; bars: 95 % intervals; area: milliseconds on one thread")
-    _draw_legends(axis, families, rows["ms"])
-    _label(axis, rows["title"], x, y, areas, [color for _, color in families])
+    front = _draw_front(axis, x, y)
+    sizes = _draw_legends(axis, families, rows["ms"])
+    names = list(rows["title"])
+    bars = [((x[at], low[at]), (x[at], high[at])) for at in range(len(x))]
+    _label(axis, names, (x, y), areas, colors, lines=[*bars, *front], legend=sizes)
     return figure
-
-
-def _mib(kib: float) -> str:
-    return f"{kib / 1024:.2g} MiB"
 
 
 def _areas(ms: np.ndarray) -> np.ndarray:
     return _LEAST_AREA + _AREA_A_MS * np.nan_to_num(ms)
 
 
-def _draw_front(axis, x: np.ndarray, y: np.ndarray) -> None:
-    """Connect those that nothing smaller is as accurate as."""
-    order = np.lexsort((-y, x))
+def _draw_front(axis, x: np.ndarray, y: np.ndarray) -> list[tuple]:
+    """Connect those that nothing smaller is as accurate as; return the lines' ends."""
     best, front = -np.inf, []
-    for at in order:
+    for at in np.lexsort((-y, x)):
         if y[at] > best:
             best = y[at]
-            front.append(at)
-    axis.step(x[front], y[front], where="post", color="0.55", linewidth=1, zorder=2)
+            front.append((x[at], y[at]))
+    corners = [front[0]]
+    for point in front[1:]:
+        corners += [(point[0], corners[-1][1]), point]
+    axis.plot(*zip(*corners, strict=True), color="0.6", linewidth=1, zorder=2,
+              label="nothing smaller is as accurate")  # fmt: skip
+    return list(pairwise(corners))
 
 
-def _draw_legends(axis, families: Sequence[tuple[str, str]], ms: pd.Series) -> None:
-    names = dict.fromkeys(families)
+def _draw_legends(axis, families: Sequence[tuple[str, str]], ms: pd.Series):
+    """Explain colours below the figure, and areas in it; return the latter legend."""
     points = [
         plt.Line2D([], [], marker="o", linestyle="", color=color, label=name)
-        for name, color in names
+        for name, color in dict.fromkeys(families)
     ]
-    step = plt.Line2D([], [], color="0.55", linewidth=1, label="nothing smaller is as accurate")
-    first = axis.legend(
-        handles=[*points, step], loc="upper center", bbox_to_anchor=(0.5, -0.11), ncols=5,
-        fontsize=8,
-    )  # fmt: skip
-    axis.add_artist(first)
+    lines = [line for line in axis.get_lines() if not line.get_label().startswith("_")]
+    axis.figure.legend(handles=[*points, *lines], loc="outside lower center", ncols=6, fontsize=9)
     known = ms.dropna().astype(float)
     if known.empty:
-        return
-    most = known.max()
-    shown = [v for v in (0.1, 0.3, 1, 3, 10, 30) if v <= 1.5 * most][-3:] or [round(most, 2)]
+        return None
+    shown = [v for v in (0.1, 0.3, 1, 3, 10, 30) if v <= 1.5 * known.max()][-3:]
     sizes = [
-        plt.scatter([], [], s=_areas(np.array([v]))[0], color="0.7", label=f"{v:g} ms")
-        for v in shown
+        plt.scatter([], [], s=_areas(np.array([v]))[0], color="0.75", label=f"{v:g} ms")
+        for v in shown or [known.max()]
     ]
-    axis.legend(
-        handles=sizes, loc="lower right", ncols=len(sizes), fontsize=8, handletextpad=0.6,
-        columnspacing=1.6, borderpad=1.0, bbox_to_anchor=(1, 0.06),
-    )  # fmt: skip
+    return axis.legend(
+        handles=sizes, loc="lower right", ncols=3, fontsize=9, handletextpad=0.6, borderpad=0.9
+    )
 
 
-def _label(axis, names, x, y, areas, colors) -> None:
-    """Write each name where it covers neither a point nor another name."""
+def _label(axis, names, points, areas, colors, *, lines, legend) -> None:
+    """Write each name where it covers no point, line or other name."""
     figure = axis.figure
     figure.canvas.draw()
+    figure.set_layout_engine("none")  # names are placed in a figure that stays as it is
     renderer = figure.canvas.get_renderer()
-    points = axis.transData.transform(np.column_stack([x, y]))
+    pixels = axis.transData.transform(np.column_stack(points))
     radii = np.sqrt(areas / np.pi) * figure.dpi / 72
     taken = [
         Bbox.from_bounds(px - r, py - r, 2 * r, 2 * r)
-        for (px, py), r in zip(points, radii, strict=True)
+        for (px, py), r in zip(pixels, radii, strict=True)
     ]
+    taken += [Bbox(np.sort(axis.transData.transform(ends), axis=0) + _THIN) for ends in lines]
+    if legend:
+        taken.append(legend.get_window_extent(renderer))
     room = axis.get_window_extent(renderer)
-    for name, point, radius, color in zip(names, points, radii, colors, strict=True):
+    for at, (name, point, radius, color) in enumerate(
+        zip(names, pixels, radii, colors, strict=True)
+    ):
         text = axis.annotate(
-            name, axis.transData.inverted().transform(point), xytext=(0, 0),
-            textcoords="offset pixels", fontsize=8, color=color, va="center",
-            arrowprops={"arrowstyle": "-", "color": color, "alpha": 0.4, "linewidth": 0.6},
+            name, (points[0][at], points[1][at]), xytext=(0, 0), textcoords="offset pixels",
+            fontsize=8.5, color=color, va="center",
+            arrowprops={"arrowstyle": "-", "color": color, "alpha": 0.5, "linewidth": 0.6},
         )  # fmt: skip
         box = text.get_window_extent(renderer)
         left, bottom = _free_place(point, radius, box.width, box.height, taken, room)
         text.set_position((left - point[0], bottom + box.height / 2 - point[1]))
         taken.append(Bbox.from_bounds(left, bottom, box.width, box.height))
+
+
+_THIN = np.array([[-1, -1], [1, 1]])
 
 
 def _free_place(point, radius, width, height, taken, room) -> tuple[float, float]:
@@ -159,8 +165,10 @@ def _free_place(point, radius, width, height, taken, room) -> tuple[float, float
             dx, dy = distance * np.cos(angle), distance * np.sin(angle)
             left = point[0] + dx - width * (1 - np.cos(angle)) / 2
             bottom = point[1] + dy - height / 2
-            box = Bbox.from_bounds(left - 1, bottom, width + 2, height)
-            if not (room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 <= box.y1 <= room.y1):
+            box = Bbox.from_bounds(left - 3, bottom, width + 6, height)
+            if not (room.containsx(box.x0) and room.containsx(box.x1)):
+                continue
+            if not (room.containsy(box.y0) and room.containsy(box.y1)):
                 continue
             covered = sum(_shared(box, other) for other in taken)
             if covered == 0:
@@ -189,7 +197,7 @@ def runtimes(times: pd.DataFrame, titles: dict[str, str]) -> Figure:
     """
     rows = times[(times["threads"] == 1) & times["model"].isin(titles)]
     models = [name for name in titles if name in set(rows["model"])]
-    figure, axis = plt.subplots(figsize=(9, 0.42 * len(models) + 1.5))
+    figure, axis = plt.subplots(figsize=(9, 0.42 * len(models) + 1.7))
     styles = {"PyTorch": (PALETTE[7], "s"), "onnxruntime": (PALETTE[0], "o"),
               "ExecuTorch": (PALETTE[1], "^"), "bundle": (PALETTE[2], "D")}  # fmt: skip
     names = {"PyTorch": "PyTorch, eager", "bundle": "the bundle, with its checks"}
@@ -197,7 +205,9 @@ def runtimes(times: pd.DataFrame, titles: dict[str, str]) -> Figure:
         found = rows[rows["runtime"] == runtime]
         if found.empty:
             continue
-        y = [models.index(name) for name in found["model"]]
+        # A little apart, so that equal times do not hide each other.
+        shift = 0.16 * (list(styles).index(runtime) - 1.5)
+        y = [models.index(name) + shift for name in found["model"]]
         errors = [found["ms"] - found["ms_low"], found["ms_high"] - found["ms"]]
         axis.errorbar(
             found["ms"], y, xerr=np.clip(errors, 0, None), fmt=marker, color=color, capsize=2,
@@ -210,7 +220,7 @@ def runtimes(times: pd.DataFrame, titles: dict[str, str]) -> Figure:
     axis.set_xlabel("milliseconds of the network alone, one thread; bars: quartiles of the rounds")
     axis.set_title("The same networks in several runtimes")
     axis.grid(axis="y", color="0.93")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.9 / (0.42 * len(models) + 0.4)), ncols=4)
+    figure.legend(loc="outside lower center", ncols=4)
     return figure
 
 

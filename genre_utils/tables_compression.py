@@ -6,14 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from genre_utils import evaluation, tables, tables_deep
+from genre_utils import evaluation, stacking, tables, tables_deep
 from genre_utils.datasets import Dataset
-from genre_utils.experiments import TABULAR, StudyResult
+from genre_utils.experiments import TABULAR, Store, StudyResult
 from genre_utils.measuring import BUNDLE, Measured
+from genre_utils.project import Outputs
 from genre_utils.results import interval
+from genre_utils.transfer import load_stored
 
 PROTOCOL = "fault_filtered"
 """Under which the variants are compared."""
+
+ENSEMBLE = "ensemble"
+"""How the teacher is called that is several networks without pretraining."""
 
 RUNNABLE = ("onnx", "pte")
 """Formats of a file that a runtime takes as it is; others are unpacked first."""
@@ -91,7 +96,30 @@ def title(variants: Mapping, name: str | None) -> str:
     """Return the name for readers of a variant or of a teacher that is none."""
     if not isinstance(name, str) or not name:
         return "–"
+    if name == ENSEMBLE:
+        return "the ensemble without pretraining"
     return variants[name].title if name in variants else tables_deep.title(name)
+
+
+def ensemble(outputs: Outputs) -> dict[str, pd.DataFrame]:
+    """Return the test predictions of the ensemble without pretraining, if they are stored.
+
+    Parameters
+    ----------
+    outputs : Outputs
+        Where the study of headlines stored them.
+
+    Returns
+    -------
+    dict of str to pd.DataFrame
+        ``ensemble`` → rows, one a track; empty where nothing is stored.
+    """
+    stored = load_stored(Store("07_headlines", outputs))
+    if stored is None:
+        return {}
+    rows = stored.predictions
+    rows = rows[rows["model"].eq(stacking.SCRATCH) & rows["stage"].eq("final")]
+    return {ENSEMBLE: rows} if len(rows) else {}
 
 
 def _listed(steps) -> str:
@@ -160,6 +188,11 @@ def _rounds(row: pd.Series, what: str) -> np.ndarray:
 def _spread(name: str, values: np.ndarray) -> dict[str, float]:
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75]) if len(values) else [np.nan] * 3
     return {name: float(middle), f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def titles(variants: Mapping, times: pd.DataFrame) -> dict[str, str]:
+    """Return the name for readers of every model that was measured."""
+    return {name: _model_title(variants, name) for name in dict.fromkeys(times["model"])}
 
 
 def not_measured(measured: Measured, variants: Mapping) -> pd.DataFrame:
@@ -494,6 +527,23 @@ _BOTH_WAYS = [
 ]  # fmt: skip
 
 
+def agreement(result: StudyResult, *, variants: Mapping) -> pd.DataFrame:
+    """Return how far each file's answers are from PyTorch's, on the validation part.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``title, protocol, same_labels`` (a share) ``, largest_difference`` (of a probability).
+    """
+    runs = result.runs[result.runs["agreement"].notna()] if "agreement" in result.runs else []
+    rows = [
+        {"title": title(variants, run["model"]), "protocol": run["protocol"]} | run["agreement"]
+        for _, run in (runs.iterrows() if len(runs) else ())
+    ]
+    columns = ["title", "protocol", "same_labels", "largest_difference"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def same_runtime(times: pd.DataFrame, *, before: str, after: list[str]) -> pd.DataFrame:
     """Return how much faster and smaller networks are than another in the same runtime.
 
@@ -589,6 +639,101 @@ def devices_to_read(devices: pd.DataFrame) -> pd.DataFrame:
             "accuracy": [interval(row) for _, row in devices.iterrows()],
         }
     )
+
+
+def goals(
+    table: pd.DataFrame, ways: pd.DataFrame, faster: pd.DataFrame, measured: Measured
+) -> pd.DataFrame:
+    """Return what this notebook is meant to reach, beside what came out.
+
+    Parameters
+    ----------
+    table, ways, faster : pd.DataFrame
+        Of `compared`, `both_ways` and `same_runtime`.
+    measured : Measured
+        Of `measuring.measured`; times of the bundle are those on one thread.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``goal, found, met`` (yes, no, or what is missing).
+    """
+    rows = [_far_smaller(table)]
+    names = table.set_index("model")
+    for row in faster[faster["model"].isin(names.index)].itertuples():
+        lost = -names.loc[row.model, "teacher_tracks"]
+        rows.append(
+            {
+                "goal": f"{names.loc[row.model, 'title']} in {row.runtime}: at least 3.9 times "
+                "smaller and 3 times faster than 32 bits, at most 3 test tracks lost net",
+                "found": f"{row.smaller:.2f} times smaller, {times_as(row.faster)[:-1]} times "
+                f"faster, {lost:+.0f} tracks lost",
+                "met": _yes(row.smaller >= 3.9 and row.faster >= 3 and lost <= 3),
+            }
+        )
+    for row in ways[ways["difference"].notna()].itertuples():
+        rows.append(
+            {
+                "goal": f"{row.title}, {row.protocol.replace('_', ' ')}: at least 10 times "
+                "smaller, nothing lost",
+                "found": f"{times_as(row.smaller)} ({times_as(row.fewer)} fewer weights), "
+                f"{row.difference:+.3f} ({row.difference_low:+.3f} to {row.difference_high:+.3f})",
+                "met": _yes(row.smaller >= 10 and row.difference >= 0),
+            }
+        )
+    return pd.DataFrame([*rows, *_goals_of_bundle(measured)], columns=["goal", "found", "met"])
+
+
+def _yes(met: bool) -> str:
+    return "yes" if met else "no"
+
+
+def _far_smaller(table: pd.DataFrame) -> dict[str, str]:
+    goal = (
+        "A network at least 100 times smaller and 30 times faster than ResNet18 in eager "
+        "PyTorch, at most 1 point below its teacher"
+    )
+    known = table[table["faster"].notna()]
+    fits = known[(known["smaller"] >= 100) & (known["faster"] >= 30)]
+    if fits.empty:
+        fits, found = known.sort_values("smaller").tail(1), "none is both; the smallest: "
+    else:
+        found = ""
+        fits = fits.astype({"validation_accuracy": float})
+        fits = fits.sort_values("validation_accuracy", ascending=False)
+    if fits.empty:
+        return {"goal": goal, "found": "nothing was measured", "met": "not measured"}
+    row = fits.iloc[0]
+    below = row["teacher_difference"]
+    found += (
+        f"{row['title']}: {times_as(row['smaller'])[:-1]} times smaller, "
+        f"{ratio(row)} faster, {difference(row, 'teacher')} against its teacher"
+    )
+    met = not found.startswith("none") and below == below and below >= -0.01
+    return {"goal": goal, "found": found, "met": _yes(met)}
+
+
+def _goals_of_bundle(measured: Measured) -> list[dict[str, str]]:
+    rows = measured.rows[(measured.rows["model"] == BUNDLE) & (measured.rows["threads"] == 1)]
+    goals = [
+        "The bundle: from a sound file of 30 s to its label in at most 150 ms on one core",
+        "The same from a cold start of the command line in at most 2 s",
+    ]
+    if rows.empty or not len(measured.cold):
+        return [{"goal": g, "found": "nothing was measured", "met": "not measured"} for g in goals]
+    warm, cold = _spread("ms", _rounds(rows.iloc[0], "waveform")), measured.cold.median()
+    return [
+        {
+            "goal": goals[0],
+            "found": f"{warm['ms']:.0f} ms ({warm['ms_low']:.0f}–{warm['ms_high']:.0f})",
+            "met": _yes(warm["ms"] <= 150),
+        },
+        {
+            "goal": goals[1],
+            "found": f"{cold['seconds']:.2f} s, of them {cold['cpu_s']:.2f} s of the processor",
+            "met": _yes(cold["seconds"] <= 2),
+        },
+    ]
 
 
 def beside_published(

@@ -90,6 +90,7 @@ def run(name, run_id, protocol):
         "train_accuracy": 0.9,
         "validation_accuracy": validation,
         "fit_s": 1.0,
+        "agreement": {"same_labels": 0.975, "largest_difference": 0.02},
         "artefacts": {},
         "input_shape": [57] if name.startswith("mlp") else [1, 80, 496],
     }

@@ -1,0 +1,173 @@
+"""Sentences of the notebook on compression, filled from its results."""
+
+import pandas as pd
+
+from genre_utils.measuring import BUNDLE, Measured
+from genre_utils.results import interval
+from genre_utils.tables_compression import difference, ratio, size, times_as
+
+
+def machine_line(measured: Measured) -> str:
+    """Return what the times were measured on, and how."""
+    found = measured.machine
+    if not found:
+        return "Nothing was measured: there are neither networks nor stored measurements."
+    instructions = ", ".join(name.replace("_", "-").upper() for name in found["instructions"])
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    return (
+        f"Measured on {found['cpu']}, {found['cores']} cores, with {instructions or 'no SIMD'} "
+        f"({found['system']}; {versions}). Each network has a process of its own; they take turns "
+        f"for {found['rounds']} rounds. Times are medians with quartiles of the rounds; ratios "
+        "compare two networks in the same round. On one thread a time is that of the processor, "
+        "which other work on the machine does not lengthen; on two threads it is the time that "
+        "passed. Energy was not measured."
+    )
+
+
+def training_line(result) -> str:
+    """Return what the study's training took.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Of `compression.run`.
+    """
+    runs = result.runs
+    return (
+        f"{len(runs)} networks under {runs['protocol'].nunique()} splits; the dearest took "
+        f"{runs['fit_s'].astype(float).max() / 60:.0f} minutes of training, with those before it."
+    )
+
+
+def best_line(table: pd.DataFrame) -> str:
+    """Return which variant is the best deployable, from `tables_compression.compared`."""
+    best = table[table["best"]].iloc[0]
+    return (
+        f"The best deployable network, by its accuracy on the validation part, is "
+        f"**{best['title']}**: {interval(best)} on {best['n_tracks']:.0f} test tracks, in a file "
+        f"of {size(best['file_bytes'])}. Differences are paired: the same tracks, with a 95 % "
+        "interval from drawing tracks."
+    )
+
+
+def cost_line(table: pd.DataFrame, *, reference: str) -> str:
+    """Return what the steps were worth, from `tables_compression.compared`."""
+    rows = table[table["model"].ne(reference) & table["smaller"].notna()]
+    if rows.empty:
+        return "There is nothing to compare."
+    smallest = rows.loc[rows["stored_smaller"].idxmax()]
+    said = (
+        f"The smallest file is that of **{smallest['title']}**: "
+        f"{size(smallest['stored_bytes'])}, {times_as(smallest['stored_smaller'])[:-1]} times "
+        f"smaller than the reference's, at {interval(smallest)}."
+    )
+    timed = rows[rows["faster"].notna()]
+    if timed.empty:
+        return said
+    fastest = timed.loc[timed["faster"].astype(float).idxmax()]
+    return said + (
+        f" The fastest is **{fastest['title']}** in {fastest['runtime']}: {fastest['ms']:.2g} ms, "
+        f"{ratio(fastest)} the speed of the reference in eager PyTorch."
+    )
+
+
+def both_ways_line(ways: pd.DataFrame) -> str:
+    """Return what pruning costs under either split, from `tables_compression.both_ways`."""
+    pruned = ways[ways["difference"].notna()]
+    if pruned.empty:
+        return "No network on hand-made features was pruned here."
+    parts = [
+        f"{row.title}, {row.protocol.replace('_', ' ')}: {row.accuracy:.3f} with "
+        f"{times_as(row.fewer)[:-1]} times fewer weights ({row.difference:+.3f}, "
+        f"{row.difference_low:+.3f} to {row.difference_high:+.3f})"
+        for row in pruned.itertuples()
+    ]
+    plain = ways[ways["difference"].isna()].set_index("protocol")["accuracy"]
+    text = f"{'; '.join(parts)}."
+    if {"segment_random", "fault_filtered"} <= set(plain.index):
+        text += (
+            f" The network itself falls from {plain['segment_random']:.2f} to "
+            f"{plain['fault_filtered']:.2f} once no artist is on both sides: what stays unharmed "
+            "by pruning in the published figure is mostly the memory of tracks."
+            if plain["segment_random"] > plain["fault_filtered"]
+            else " On this data segments on both sides do not help the network."
+        )
+    return text
+
+
+def exports_line(agreement: pd.DataFrame, times: pd.DataFrame) -> str:
+    """Return whether exported networks say what those in PyTorch say.
+
+    Parameters
+    ----------
+    agreement : pd.DataFrame
+        Of `tables_compression.agreement`.
+    times : pd.DataFrame
+        Of `tables_compression.latencies`.
+    """
+    if agreement.empty:
+        return "Nothing was exported here."
+    worst = agreement.loc[agreement["largest_difference"].idxmax()]
+    text = (
+        f"Loaded again and held against PyTorch on the validation part, "
+        f"{(agreement['same_labels'] == 1).sum()} of {len(agreement)} files give every clip the "
+        f"same label; the fewest same labels are {agreement['same_labels'].min():.1%}, the largest "
+        f"difference of a probability is {worst['largest_difference']:.2g} ({worst['title']})."
+    )
+    mobile = times[(times["runtime"] == "ExecuTorch") & times["same_labels"].notna()]
+    if len(mobile):
+        text += (
+            f" ExecuTorch and onnxruntime agree on at least {mobile['same_labels'].min():.0%} of "
+            f"the labels of any network; no probability differs by more than "
+            f"{mobile['largest_difference'].max():.2g}."
+        )
+    return text
+
+
+def bundle_line(measured: Measured, times: pd.DataFrame) -> str:
+    """Return what the bundle takes, from `tables_compression.latencies`."""
+    rows = times[(times["model"] == BUNDLE) & (times["threads"] == 1)]
+    if rows.empty:
+        return "This copy comes without a trained network."
+    row = rows.iloc[0]
+    text = (
+        f"The bundle that comes with the package is {size(row['file_bytes'])} in all. Loaded "
+        f"({row['load_ms']:.0f} ms), it takes a sound file of 30 s to its label in "
+        f"{row['label_ms']:.0f} ms of one core, {row['ms']:.1f} ms of them in the network; its "
+        f"process never has more than {row['peak_mb']:.0f} MB."
+    )
+    if len(measured.cold):
+        cold = measured.cold.median()
+        text += (
+            f" From a cold start of the command line it takes {cold['seconds']:.2f} s "
+            f"({cold['cpu_s']:.2f} s of the processor). PyTorch is not imported."
+        )
+    return text
+
+
+def answer(devices: pd.DataFrame, table: pd.DataFrame) -> str:
+    """Return which network to take for which device.
+
+    Parameters
+    ----------
+    devices, table : pd.DataFrame
+        Of `tables_compression.for_devices` and `tables_compression.compared`.
+    """
+    by_model = table.set_index("model")
+    parts = []
+    for row in devices.itertuples():
+        if not isinstance(row.model, str):
+            parts.append(f"**{row.device}**: none of these is small enough.")
+            continue
+        chosen = by_model.loc[row.model]
+        said = f"**{row.device}**: {row.title} in {row.runtime}, {size(row.file_bytes)}, "
+        said += interval(pd.Series(row._asdict()))
+        if row.ms == row.ms:
+            said += f", {row.ms:.2g} ms"
+        if not chosen["best"]:
+            said += f"; against the best {difference(chosen, 'best')}"
+        parts.append(said + ".")
+    return (
+        " ".join(parts) + " Each is the most accurate on the validation part of those that fit; "
+        "times are those of this machine, not of the device."
+    )
