@@ -67,7 +67,8 @@ def to_pte(network: nn.Module, example: torch.Tensor | np.ndarray) -> bytes:
     -------
     program : bytes
     """
-    network = network.cpu()
+    # Training lays kernels out with the channels last; XNNPACK's passes expect the other order.
+    network = network.cpu().to(memory_format=torch.contiguous_format)
     if not isinstance(network, torch.fx.GraphModule):  # an exported one has no such mode
         network = network.eval()
     with quiet(), torch.no_grad():
@@ -75,7 +76,7 @@ def to_pte(network: nn.Module, example: torch.Tensor | np.ndarray) -> bytes:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        exported = torch.export.export(network, (torch.as_tensor(example),))
+        exported = torch.export.export(network, (torch.as_tensor(example).contiguous(),))
         lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         return bytes(lowered.to_executorch().buffer)
 
