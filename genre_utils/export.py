@@ -76,7 +76,9 @@ def to_pte(network: nn.Module, example: torch.Tensor | np.ndarray) -> bytes:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        exported = torch.export.export(network, (torch.as_tensor(example).contiguous(),))
+        # A copy, since an axis that numpy has added has a stride of nothing.
+        item = torch.as_tensor(example).clone(memory_format=torch.contiguous_format)
+        exported = torch.export.export(network, (item,))
         lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         return bytes(lowered.to_executorch().buffer)
 

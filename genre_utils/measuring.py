@@ -29,7 +29,18 @@ import soundfile
 import torch
 from torch import nn
 
-from genre_utils import bundle, features, inputs, progress, project, splits, systems
+from genre_utils import (
+    bundle,
+    compression,
+    deep,
+    deployment,
+    features,
+    inputs,
+    progress,
+    project,
+    splits,
+)
+from genre_utils.compression_variants import NETWORKS, VARIANTS
 from genre_utils.datasets import Dataset
 from genre_utils.experiments import TABULAR, StudyResult
 from genre_utils.project import Outputs, ProjectError
@@ -129,8 +140,7 @@ def measured(
     outputs : Outputs
         Where they are kept.
     eager : list of str
-        Names in `systems.SYSTEMS` that are measured in eager PyTorch, too, each as the
-        variant of the same name.
+        Variants that are measured in eager PyTorch, too; such as have a network in 32 bits.
     threads : list of int
         Numbers of threads; more than there are cores are left out.
     rounds : int
@@ -202,11 +212,6 @@ def machine() -> dict:
     }
 
 
-def variant_folder(run_id: str) -> Path:
-    """Return where the files of a finished variant are."""
-    return project.cache_root() / "compression" / run_id
-
-
 def _bundle_digest() -> str:
     try:
         return bundle.default().digest
@@ -228,10 +233,10 @@ def _subjects(
         items = examples.of(run.run_id)
         if run.model in eager:
             file = folder / f"{run.model}.pt"
-            torch.save(_untrained(run.model, items, len(dataset.genres)), file)
+            torch.save(_in_torch(run.model, run.run_id, items, len(dataset.genres)), file)
             subjects.append(Subject(run.model, "PyTorch", file, items, examples.front(run.run_id)))
         for runtime, name in FILES.items():
-            file = variant_folder(run.run_id) / name
+            file = compression.folder_of(run.run_id) / name
             reason = _why_not(runtime, file)
             if reason:
                 missing.append({"model": run.model, "runtime": runtime, "reason": reason})
@@ -266,11 +271,13 @@ def _why_not(runtime: str, file: Path) -> str | None:
     return None
 
 
-def _untrained(name: str, items: np.ndarray, n_classes: int) -> nn.Module:
-    """Return a system's network as it is run in training; time does not depend on weights."""
-    from genre_utils import deep
-
-    return deep.build(systems.SYSTEMS[name], items, n_classes=n_classes, seed=0)
+def _in_torch(name: str, run_id: str, items: np.ndarray, n_classes: int) -> nn.Module:
+    """Return a variant's network as it is run in training, with its weights if they are kept."""
+    network = deep.build(NETWORKS[VARIANTS[name].network], items, n_classes=n_classes, seed=0)
+    weights = compression.folder_of(run_id) / "weights.safetensors"
+    if weights.is_file():
+        network = deployment.with_weights(network, weights.read_bytes())
+    return network.eval()
 
 
 class _Examples:
@@ -397,7 +404,7 @@ def _compare(subjects: list[Subject], loaded: list[dict]) -> None:
     for subject, row in zip(subjects, loaded, strict=True):
         logits = row.pop("logits")
         row["file_bytes"] = _bytes_of(subject.file)
-        if logits is None or subject.runtime == "PyTorch":  # its weights are not trained
+        if logits is None:
             continue
         probabilities = bundle.softmax(np.array(logits))
         if subject.model in first:

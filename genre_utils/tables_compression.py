@@ -190,6 +190,17 @@ def _spread(name: str, values: np.ndarray) -> dict[str, float]:
     return {name: float(middle), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
+def busy(measured: Measured) -> float:
+    """Return the share of the time in which one-thread runs waited for a processor."""
+    rows = measured.rows[measured.rows["threads"] == 1]
+    shares = [
+        1 - worked / passed
+        for row in rows.itertuples()
+        for worked, passed in zip(row.waveform_cpu_ms, row.waveform_ms, strict=True)
+    ]
+    return max(0.0, float(np.median(shares))) if shares else 0.0
+
+
 def titles(variants: Mapping, times: pd.DataFrame) -> dict[str, str]:
     """Return the name for readers of every model that was measured."""
     return {name: _model_title(variants, name) for name in dict.fromkeys(times["model"])}
@@ -490,8 +501,8 @@ def both_ways(result: StudyResult, *, variants: Mapping, n_boot: int) -> pd.Data
     -------
     pd.DataFrame
         One row a model and protocol, scored per segment: ``title, protocol, segment_s``,
-        accuracy with its interval, ``smaller`` and ``fewer`` (stored size and parameters of
-        its teacher by its own that are not zero), ``difference`` to its teacher with
+        accuracy with its interval, ``smaller`` (its teacher's file by what its own is stored
+        in), ``fewer`` (parameters that are not zero), ``difference`` to its teacher with
         ``_low, _high``, ``n_items, n_tracks``.
     """
     rows = result.predictions[result.predictions["stage"] == "final"]
@@ -511,8 +522,8 @@ def both_ways(result: StudyResult, *, variants: Mapping, n_boot: int) -> pd.Data
         theirs = found.get((run["teacher"], protocol))
         if theirs is not None and run["teacher"] != model:
             teacher = runs.loc[theirs["run_id"].iloc[0]]
-            stored = [_sizes(each["bytes"])["stored_bytes"] for each in (teacher, run)]
-            row["smaller"] = stored[0] / stored[1]
+            plain, packed = (_sizes(each["bytes"]) for each in (teacher, run))
+            row["smaller"] = plain["file_bytes"] / packed["stored_bytes"]
             row["fewer"] = teacher["nonzero_parameters"] / run["nonzero_parameters"]
             paired = evaluation.paired(ours, theirs, n_boot=n_boot)
             row["difference"] = paired["difference"]
@@ -661,13 +672,13 @@ def goals(
     rows = [_far_smaller(table)]
     names = table.set_index("model")
     for row in faster[faster["model"].isin(names.index)].itertuples():
-        lost = -names.loc[row.model, "teacher_tracks"]
+        lost = 0.0 - names.loc[row.model, "teacher_tracks"]
         rows.append(
             {
                 "goal": f"{names.loc[row.model, 'title']} in {row.runtime}: at least 3.9 times "
                 "smaller and 3 times faster than 32 bits, at most 3 test tracks lost net",
                 "found": f"{row.smaller:.2f} times smaller, {times_as(row.faster)[:-1]} times "
-                f"faster, {lost:+.0f} tracks lost",
+                f"faster, {lost:.0f} tracks lost",
                 "met": _yes(row.smaller >= 3.9 and row.faster >= 3 and lost <= 3),
             }
         )

@@ -4,7 +4,10 @@ import pandas as pd
 
 from genre_utils.measuring import BUNDLE, Measured
 from genre_utils.results import interval
-from genre_utils.tables_compression import difference, ratio, size, times_as
+from genre_utils.tables_compression import busy, difference, ratio, size, times_as
+
+
+_UNDISTURBED = 0.1
 
 
 def machine_line(measured: Measured) -> str:
@@ -14,13 +17,20 @@ def machine_line(measured: Measured) -> str:
         return "Nothing was measured: there are neither networks nor stored measurements."
     instructions = ", ".join(name.replace("_", "-").upper() for name in found["instructions"])
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    waited = busy(measured)
+    other = (
+        f" The machine had other work: runs waited {waited:.0%} of the time, and times on two "
+        "threads are too long."
+        if waited > _UNDISTURBED
+        else ""
+    )
     return (
         f"Measured on {found['cpu']}, {found['cores']} cores, with {instructions or 'no SIMD'} "
         f"({found['system']}; {versions}). Each network has a process of its own; they take turns "
         f"for {found['rounds']} rounds. Times are medians with quartiles of the rounds; ratios "
         "compare two networks in the same round. On one thread a time is that of the processor, "
         "which other work on the machine does not lengthen; on two threads it is the time that "
-        "passed. Energy was not measured."
+        f"passed.{other} Energy was not measured."
     )
 
 

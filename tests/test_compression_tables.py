@@ -1,0 +1,157 @@
+"""What is said and drawn of a study of compression, on a made-up one."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from matplotlib.transforms import Bbox
+
+import study_of_compression as made_up
+from genre_utils import plots_compression, tables_compression, words_compression
+from genre_utils.datasets import Dataset
+from genre_utils.measuring import COLUMNS, Measured
+
+VARIANTS = made_up.VARIANTS
+NOTHING = Measured(pd.DataFrame(columns=COLUMNS), pd.DataFrame(columns=["seconds", "cpu_s"]), {})
+
+
+@pytest.fixture(scope="module")
+def result():
+    return made_up.result()
+
+
+@pytest.fixture(scope="module")
+def times():
+    return tables_compression.latencies(made_up.measured(), reference="resnet18_mel")
+
+
+def compared(result, times, **changes):
+    tracks = pd.DataFrame({"track_id": result.predictions["track_id"].unique()})
+    tracks["artist_id"] = [f"artist {position % 7}" for position in range(len(tracks))]
+    empty = {name: None for name in Dataset.__dataclass_fields__}
+    how = {"variants": VARIANTS, "reference": "resnet18_mel", "n_boot": 50}
+    how |= {"teachers": {"ensemble": made_up.ensemble()}} | changes
+    return tables_compression.compared(result, Dataset(**(empty | {"tracks": tracks})), times, **how)
+
+
+@pytest.fixture(scope="module")
+def table(result, times):
+    return compared(result, times)
+
+
+@pytest.fixture(scope="module")
+def ways(result):
+    return tables_compression.both_ways(result, variants=VARIANTS, n_boot=50)
+
+
+def test_times_are_of_the_processor_on_one_thread_and_compared_round_by_round(times):
+    by = times.set_index(["model", "runtime", "threads"])
+    one = by.loc[("student_30k", "onnxruntime", 1)]
+    assert one["ms"] == pytest.approx(0.2) and one["label_ms"] == pytest.approx(5.2)
+    assert one["faster"] == one["faster_low"] == one["faster_high"] == pytest.approx(90)
+    assert by.loc[("student_30k", "onnxruntime", 2)]["ms"] == pytest.approx(0.2)  # passed
+    assert one["network_mb"] == 10
+    assert tables_compression.busy(made_up.measured()) == pytest.approx(0.5)
+
+
+def test_every_variant_is_held_against_teacher_best_and_reference(table):
+    by = table.set_index("model")
+    assert table["best"].sum() == 1 and by.loc["resnet_small", "best"]
+    student = by.loc["student_30k"]
+    assert student["teacher_difference"] == pytest.approx(-4 / 40)
+    assert student["best_difference"] == pytest.approx(-2 / 40) and student["best_tracks"] == -2
+    assert student["smaller"] == pytest.approx(44e6 / 55e3)
+    assert (student["runtime"], student["ms"]) == ("onnxruntime", pytest.approx(0.2))
+    deep = by.loc["deep"]
+    assert (deep["file_bytes"], deep["stored_bytes"]) == (44e6, 0.9e6)
+    assert by.loc["resnet18_mel", "teacher_difference"] != by.loc["resnet18_mel", "teacher_difference"]
+    shown = tables_compression.to_read(table).set_index("variant")
+    assert shown.loc["Small ResNet", "against the best"] == "is the best"
+    assert shown.loc["ResNet18, deep compressed", "stored"] == "879 KiB (packed)"
+    costs = tables_compression.costs_to_read(table).set_index("variant")
+    assert costs.loc["Student, 30k", "faster"] == "90× (90–90)"
+
+
+def test_a_teacher_that_is_not_stored_leaves_a_gap(result, times):
+    by = compared(result, times, teachers={}).set_index("model")
+    assert pd.isna(by.loc["student_30k", "teacher_difference"])
+
+
+def test_pruning_is_shown_under_both_splits(ways):
+    pruned = ways[ways["model"] == "mlp_pruned"].set_index("protocol")
+    assert set(pruned.index) == {"segment_random", "fault_filtered"}
+    assert pruned.loc["segment_random", "smaller"] == pytest.approx(400 / 39)
+    assert (pruned["difference"] == 0).all() and pruned["fewer"].round().eq(12).all()
+    assert "The network itself falls from 0.90 to 0.55" in words_compression.both_ways_line(ways)
+
+
+def test_published_figures_stand_beside_ours(table, ways, times):
+    faster = tables_compression.same_runtime(
+        times, before="resnet18_mel", after=["resnet18_int8", "not made"]
+    )
+    assert faster["faster"].tolist() == [pytest.approx(3)]
+    shown = tables_compression.beside_published(
+        table, ways, faster, before="resnet18_mel", variants=VARIANTS
+    )
+    assert shown["accuracy"].tolist()[:2] == ["0.7374 → 0.7273", "0.5000 → 0.4750"]
+    assert shown["time"].tolist()[:2] == ["0.1488 → 0.1479 s", "6 → 2 ms (3×)"]
+
+
+def test_goals_say_what_was_met(table, ways, times):
+    faster = tables_compression.same_runtime(times, before="resnet18_mel", after=["resnet18_int8"])
+    goals = tables_compression.goals(table, ways, faster, made_up.measured())
+    assert goals["met"].tolist() == ["no", "yes", "yes", "yes", "yes", "yes"]
+    assert "Student, 30k: 800 times smaller, 90× (90–90) faster, -0.100" in goals["found"][0]
+    unmeasured = tables_compression.goals(table, ways, faster, NOTHING)
+    assert unmeasured["met"].tolist()[-2:] == ["not measured"] * 2
+
+
+def test_a_device_gets_what_fits_and_validates_best(table, times):
+    devices = tables_compression.for_devices(table, times).set_index("device")
+    assert devices.loc["server or laptop", "model"] == "resnet_small"
+    assert devices.loc["phone app", "model"] == "student_30k"
+    said = words_compression.answer(devices.reset_index(), table)
+    assert "**phone app**: Student, 30k in ExecuTorch, 53.7 KiB, 0.60" in said
+    large = table[table["file_bytes"] > 10**7]
+    none = tables_compression.for_devices(large, times)
+    assert tables_compression.devices_to_read(none)["take"].tolist()[1] == "none is small enough"
+    assert "none of these is small enough" in words_compression.answer(none, large)
+
+
+def test_everything_can_be_said_without_measurements(result):
+    times = tables_compression.latencies(NOTHING, reference="resnet18_mel")
+    table = compared(result, times)
+    assert table["faster"].isna().all() and tables_compression.costs_to_read(table).empty
+    assert "Nothing was measured" in words_compression.machine_line(NOTHING)
+    assert "without a trained network" in words_compression.bundle_line(NOTHING, times)
+    assert tables_compression.in_runtimes(times, VARIANTS).empty
+    words_compression.cost_line(table, reference="resnet18_mel")
+    words_compression.answer(tables_compression.for_devices(table, times), table)
+    for figure in (
+        plots_compression.pareto(table, chance=0.5), plots_compression.runtimes(times, {}),
+    ):  # fmt: skip
+        plt.close(figure)
+
+
+def test_what_is_said_names_machine_and_spread(result, table, times):
+    measured = made_up.measured()
+    line = words_compression.machine_line(measured)
+    assert "with AVX2, AVX512-VNNI" in line and "runs waited 50% of the time" in line
+    agreement = tables_compression.agreement(result, variants=VARIANTS)
+    assert "0 of 9 files give every clip the same label" in words_compression.exports_line(
+        agreement, times
+    )
+    assert "800 ms" not in words_compression.bundle_line(measured, times)
+    assert tables_compression.not_measured(measured, VARIANTS)["runtime"].tolist() == ["ExecuTorch"]
+
+
+def test_names_in_the_figure_cover_nothing(table):
+    figure = plots_compression.pareto(table, chance=0.5)
+    renderer = figure.canvas.get_renderer()
+    texts = [text for text in figure.axes[0].texts if text.get_text() in set(table["title"])]
+    boxes = [Bbox(text.get_window_extent(renderer)) for text in texts]
+    boxes = [text.get_bbox_patch() or box for text, box in zip(texts, boxes, strict=True)]
+    assert len(texts) == len(table)
+    places = [text.get_position() for text in texts]
+    assert len(set(places)) > 1
+    assert "Student, 30k 54 KiB, 0.60" in plots_compression.pareto_alt(table)
+    plt.close(figure)
