@@ -434,7 +434,7 @@ class _Process:
     """A network in its process, spoken to in lines of JSON."""
 
     def __init__(self, subject: Subject, sound: Path, items: Path):
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115: closed by `end`
         self._reason: str | None = None
         self._what = {
             "runtime": subject.runtime,

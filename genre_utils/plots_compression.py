@@ -79,8 +79,9 @@ def pareto(table: pd.DataFrame, *, chance: float) -> Figure:
     front = _draw_front(axis, x, y)
     sizes = _draw_legends(axis, families, rows["ms"])
     names = list(rows["title"])
+    guess = tuple((end, chance) for end in axis.get_xlim())
     bars = [((x[at], low[at]), (x[at], high[at])) for at in range(len(x))]
-    _label(axis, names, (x, y), areas, colors, lines=[*bars, *front], legend=sizes)
+    _label(axis, names, (x, y), areas, colors, lines=[*bars, *front, guess], legend=sizes)
     return figure
 
 
@@ -144,13 +145,15 @@ def _label(axis, names, points, areas, colors, *, lines, legend) -> None:
         zip(names, pixels, radii, colors, strict=True)
     ):
         text = axis.annotate(
-            name, (points[0][at], points[1][at]), xytext=(0, 0), textcoords="offset pixels",
+            name, (points[0][at], points[1][at]), xytext=(0, 0), textcoords="offset points",
             fontsize=8.5, color=color, va="center",
             arrowprops={"arrowstyle": "-", "color": color, "alpha": 0.5, "linewidth": 0.6},
         )  # fmt: skip
         box = text.get_window_extent(renderer)
         left, bottom = _free_place(point, radius, box.width, box.height, taken, room)
-        text.set_position((left - point[0], bottom + box.height / 2 - point[1]))
+        # In points, which do not depend on how finely the figure is saved.
+        offset = np.array([left - point[0], bottom + box.height / 2 - point[1]])
+        text.set_position(tuple(offset * 72 / figure.dpi))
         taken.append(Bbox.from_bounds(left, bottom, box.width, box.height))
 
 
@@ -197,6 +200,11 @@ def runtimes(times: pd.DataFrame, titles: dict[str, str]) -> Figure:
     """
     rows = times[(times["threads"] == 1) & times["model"].isin(titles)]
     models = [name for name in titles if name in set(rows["model"])]
+    if not models:
+        figure, axis = plt.subplots(figsize=(6, 1))
+        axis.axis("off")
+        axis.text(0.5, 0.5, "nothing was measured", ha="center", va="center")
+        return figure
     figure, axis = plt.subplots(figsize=(9, 0.42 * len(models) + 1.7))
     styles = {"PyTorch": (PALETTE[7], "s"), "onnxruntime": (PALETTE[0], "o"),
               "ExecuTorch": (PALETTE[1], "^"), "bundle": (PALETTE[2], "D")}  # fmt: skip

@@ -62,7 +62,15 @@ DEVICES = (
 PUBLISHED = pd.DataFrame(
     [
         ("ResNet18, quantised", 3.93, 0.7374, 0.7273, 0.1488, 0.1479, "another split"),
-        ("MLP on music features, pruned", 5.49, 0.9274, 0.9274, None, None, "70/20/10, segments on all sides"),
+        (
+            "MLP on music features, pruned",
+            5.49,
+            0.9274,
+            0.9274,
+            None,
+            None,
+            "70/20/10, segments on all sides",
+        ),
     ],
     columns=["system", "smaller", "before", "after", "seconds_before", "seconds_after", "split"],
 )
@@ -175,7 +183,9 @@ def latencies(measured: Measured, *, reference: str) -> pd.DataFrame:
 
 _KEPT = ["runtime_mb", "peak_mb", "same_labels", "largest_difference"]
 _LATENCIES = ["model", "runtime", "threads", "file_bytes"]
-_LATENCIES += [f"{name}{end}" for name in ("ms", "label_ms", "faster") for end in ("", "_low", "_high")]
+_LATENCIES += [
+    f"{name}{end}" for name in ("ms", "label_ms", "faster") for end in ("", "_low", "_high")
+]
 _LATENCIES += ["load_ms", "network_mb"]
 
 
@@ -642,7 +652,9 @@ def devices_to_read(devices: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "device": devices["device"],
-            "at most": ["any size" if n != n else size(n) for n in devices["largest"].astype(float)],
+            "at most": [
+                "any size" if n != n else size(n) for n in devices["largest"].astype(float)
+            ],
             "because": devices["why"],
             "take": devices["title"].fillna("none is small enough"),
             "runtime": devices["runtime"],
@@ -784,11 +796,12 @@ def beside_published(
     rows.append(_published(tabular))
     first = ways.set_index(["model", "protocol"])["accuracy"]
     for row in ways[ways["difference"].notna()].itertuples():
+        after = first[row.model, row.protocol]
         rows.append(
             {
                 "system": row.title,
                 "smaller": f"{times_as(row.smaller)} ({times_as(row.fewer)} fewer weights)",
-                "accuracy": f"{row.accuracy - row.difference:.4f} → {first[row.model, row.protocol]:.4f}",
+                "accuracy": f"{after - row.difference:.4f} → {after:.4f}",
                 "time": "–",
                 "split": f"{row.protocol.replace('_', ' ')}, segments of {row.segment_s:g} s",
             }

@@ -6,7 +6,6 @@ from genre_utils.measuring import BUNDLE, Measured
 from genre_utils.results import interval
 from genre_utils.tables_compression import busy, difference, ratio, size, times_as
 
-
 _UNDISTURBED = 0.1
 
 

@@ -125,9 +125,7 @@ def _measured_row(model, runtime, threads, n_bytes, ms):
 
 
 def measured():
-    table = [
-        _measured_row("resnet18_mel", "PyTorch", n, 44_000_000, 18.0 / n) for n in (1, 2)
-    ]
+    table = [_measured_row("resnet18_mel", "PyTorch", n, 44_000_000, 18.0 / n) for n in (1, 2)]
     for name, (formats, _, _, ms) in FACTS.items():
         for runtime, kind in (("onnxruntime", "onnx"), ("ExecuTorch", "pte")):
             table += [

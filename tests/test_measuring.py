@@ -10,10 +10,10 @@ from statistics import median
 import numpy as np
 import pandas as pd
 import pytest
+import study_of_compression
 import tiny_bundle
 import torch
 
-import study_of_compression
 from genre_utils import bundle, compression, inference, measuring, project
 from genre_utils.measuring import BUNDLE, Subject
 
