@@ -122,6 +122,7 @@ def measured(
     *,
     study: str,
     outputs: Outputs,
+    runtimes: list[str],
     eager: list[str],
     threads: list[int],
     rounds: int,
@@ -139,6 +140,8 @@ def measured(
         Name under which the measurements are kept.
     outputs : Outputs
         Where they are kept.
+    runtimes : list of str
+        Some of `FILES`.
     eager : list of str
         Variants that are measured in eager PyTorch, too; such as have a network in 32 bits.
     threads : list of int
@@ -156,7 +159,7 @@ def measured(
     kept = outputs.results / "predictions" / f"{study}_measured.json"
     if project.from_predictions() or not dataset.available:
         return _read(kept)
-    settings = [eager, threads, rounds, seconds]
+    settings = [runtimes, eager, threads, rounds, seconds]
     key = project.text_digest(
         str(_VERSION), json.dumps(settings), _bundle_digest(), *sorted(result.runs["run_id"])
     )
@@ -165,7 +168,7 @@ def measured(
         return stored
     with tempfile.TemporaryDirectory() as folder:
         sound = _made_up_sound(Path(folder) / "sound.wav")
-        subjects, missing = _subjects(dataset, result, eager, Path(folder))
+        subjects, missing = _subjects(dataset, result, runtimes, eager, Path(folder))
         threads = [n for n in threads if n <= (os.cpu_count() or 1)]
         rows = measure(subjects, sound=sound, threads=threads, rounds=rounds, seconds=seconds)
         cold = cold_starts(sound, n=min(rounds, 5)) if _bundle_digest() else []
@@ -223,7 +226,7 @@ def _bundle_digest() -> str:
 
 
 def _subjects(
-    dataset: Dataset, result: StudyResult, eager: list[str], folder: Path
+    dataset: Dataset, result: StudyResult, runtimes: list[str], eager: list[str], folder: Path
 ) -> tuple[list[Subject], list[dict]]:
     """Return what can be measured, and a row with the reason for what cannot."""
     examples = _Examples(dataset, result)
@@ -235,8 +238,8 @@ def _subjects(
             file = folder / f"{run.model}.pt"
             torch.save(_in_torch(run.model, run.run_id, items, len(dataset.genres)), file)
             subjects.append(Subject(run.model, "PyTorch", file, items, examples.front(run.run_id)))
-        for runtime, name in FILES.items():
-            file = compression.folder_of(run.run_id) / name
+        for runtime in runtimes:
+            file = compression.folder_of(run.run_id) / FILES[runtime]
             reason = _why_not(runtime, file)
             if reason:
                 missing.append({"model": run.model, "runtime": runtime, "reason": reason})
@@ -434,7 +437,7 @@ class _Process:
     """A network in its process, spoken to in lines of JSON."""
 
     def __init__(self, subject: Subject, sound: Path, items: Path):
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115: closed by `end`
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._reason: str | None = None
         self._what = {
             "runtime": subject.runtime,

@@ -29,6 +29,7 @@ variants = None
 reference = "resnet18_mel"
 quantised = ["resnet18_dynamic", "resnet18_static", "resnet18_int8"]
 eager = ["resnet18_mel", "resnet_small"]
+runtimes = ["onnxruntime", "ExecuTorch"]
 epochs = None
 seed = 0
 threads = [1, 2]
@@ -98,6 +99,7 @@ measured = measuring.measured(
     result,
     study=report.notebook,
     outputs=report.outputs,
+    runtimes=runtimes,
     eager=eager,
     threads=threads,
     rounds=rounds,

@@ -80,6 +80,7 @@ def _no_bundle():
 def test_measurements_are_kept_and_read_without_data(finished, demo, monkeypatch):
     outputs = project.Outputs("demo", "custom")
     how = {"study": "kept", "outputs": outputs, "eager": [], "threads": [1]}
+    how |= {"runtimes": ["onnxruntime", "ExecuTorch"]}
     how |= {"rounds": 1, "seconds": 0.0}
     found = measuring.measured(demo, finished, **how)
     reasons = found.rows.set_index(["model", "runtime"])["reason"]
