@@ -11,7 +11,7 @@ from genre_utils.datasets import Dataset
 from genre_utils.experiments import TABULAR, Store, StudyResult
 from genre_utils.measuring import BUNDLE, Measured
 from genre_utils.project import Outputs
-from genre_utils.results import interval
+from genre_utils.results import interval, markdown_table
 from genre_utils.transfer import load_stored
 
 PROTOCOL = "fault_filtered"
@@ -662,6 +662,11 @@ def devices_to_read(devices: pd.DataFrame) -> pd.DataFrame:
             "accuracy": [interval(row) for _, row in devices.iterrows()],
         }
     )
+
+
+def fragment(devices: pd.DataFrame) -> str:
+    """Return the README's table of which network to take for which device, as Markdown."""
+    return markdown_table(devices_to_read(devices))
 
 
 def goals(

@@ -171,7 +171,7 @@ report.readme(
     leaderboard=markdown_table(board),
     systems=tables_deep.systems_fragment(systems),
     headlines=tables_transfer.headline_fragment(headlines, anchors),
-    compression=tables_compression.fragment(compressed, devices),
+    compression=tables_compression.fragment(devices),
     generalization=tables_generalization.fragment(abroad, damages),
     rests_on=words.rests_on(data, accuracy, uses),
 )

@@ -185,7 +185,7 @@ trained = tables_transfer.joined(transfer.earlier_networks(networks, outputs=rep
 everyone = tables_transfer.joined(trained, classical)
 prose(words_deep.training_time(tables_deep.training_hours(trained), len(trained.runs)))
 
-# %%
+# %% tags=["key-figure"]
 best = stacking.run_headlines(
     data,
     everyone.predictions,

@@ -138,7 +138,7 @@ tables_compression.costs_to_read(table)
 # %%
 prose(words_compression.cost_line(table, reference=reference))
 
-# %%
+# %% tags=["key-figure"]
 report.figure(
     plots_compression.pareto(table, chance=chance),
     "pareto",

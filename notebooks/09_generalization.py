@@ -103,7 +103,7 @@ prose(words_generalization.accuracy_line(accuracy))
 # What each network loses, on the genres that both have; beside the shipped one, those that
 # notebook 07 stored predictions of:
 
-# %%
+# %% tags=["key-figure"]
 others = robustness.other_networks(report.outputs)
 loss = tables_generalization.home_and_away(
     heard, home, others, known_copies=known_copies, n_boot=n_boot
