@@ -104,7 +104,8 @@ class Machine:
     @classmethod
     def cpu(cls) -> "Machine":
         """Return the processor, in bfloat16 where it has instructions for that."""
-        has = torch.cpu.get_capabilities()
+        # PyTorch 2.10, which Colab has, cannot tell.
+        has = getattr(torch.cpu, "get_capabilities", dict)()
         return cls("cpu", bool(has.get("amx_bf16") or has.get("avx512_bf16")))
 
     def autocast(self):
