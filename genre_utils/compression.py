@@ -166,10 +166,12 @@ def open_workshop(
 
     Parameters
     ----------
-    dataset, study, outputs, epochs, seed, ensemble
+    dataset : Dataset
         As in `run`.
     variants : sequence of Variant
         Which.
+    study, outputs, epochs, seed, ensemble
+        As in `run`.
     """
     family = _with_parents(variants)
     materials, reasons = {}, {}

@@ -58,10 +58,12 @@ def separable(
 
     Parameters
     ----------
-    n_bands, widths, stem, n_classes, dropout
+    n_bands, widths
         As in `strided`.
     depth : int
         Separable convolutions a width; the first of them halves the picture.
+    stem, n_classes, dropout
+        As in `strided`.
 
     References
     ----------
