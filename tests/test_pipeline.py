@@ -190,7 +190,6 @@ def test_two_runs_on_one_data_set_do_not_mix(tmp_path):
     assert done.returncode == 2 and "another run on 'demo'" in done.stderr
 
 
-@pytest.mark.timeout(300)
 def test_a_killed_run_leaves_nothing_done_and_the_next_one_goes_on(tmp_path, smoke):
     command = [sys.executable, "-m", "genre_utils.pipeline", "run", "03", "--profile", "smoke"]
     environment = os.environ | {"OUTPUT_ROOT": str(tmp_path), "JOBS": "1"}
