@@ -75,7 +75,7 @@ def stored_runs(files: Iterable[Path]) -> list[str]:
     for path in sorted(files):
         if path.parent.name == "predictions" and path.suffix == ".json":
             stored = json.loads(path.read_text(encoding="utf-8"))
-            runs = stored["runs"] if isinstance(stored, dict) else []
+            runs = stored.get("runs", []) if isinstance(stored, dict) else []
             found += [record["run_id"] for record in runs]
     return found
 

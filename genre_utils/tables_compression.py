@@ -55,7 +55,7 @@ DEVICES = (
     Device("server or laptop", "onnxruntime", None, "room for anything: the most accurate"),
     Device("phone app", "ExecuTorch", 2**20, "1 MiB is what an app gains unnoticed"),
     Device("web page, small board", "onnxruntime", 2**18, "256 KiB load at once on a slow line"),
-    Device("watch, microcontroller", "onnxruntime", 2**16, "64 KiB fit beside a program"),
+    Device("watch, microcontroller", "ExecuTorch", 2**16, "64 KiB fit beside a program"),
 )
 """What the answer names a network for."""
 

@@ -38,8 +38,10 @@ def test_runs_are_read_from_records_alone(tmp_path):
     folder.mkdir()
     (folder / "04.json").write_text(json.dumps({"runs": [{"run_id": "b"}, {"run_id": "a"}]}))
     (folder / "04_budget.json").write_text("[]")
+    (folder / "04_measured.json").write_text('{"machine": {}, "rows": []}')
     (tmp_path / "04_readme.json").write_text("{}")
-    files = [folder / "04.json", folder / "04_budget.json", tmp_path / "04_readme.json"]
+    files = [folder / "04.json", folder / "04_budget.json"]
+    files += [folder / "04_measured.json", tmp_path / "04_readme.json"]
     assert lineage.stored_runs(files) == ["b", "a"]
 
 
