@@ -208,6 +208,8 @@ def test_runs_that_share_data_parts_and_tuning_have_the_same_names(study):
     project.write_atomic(folder / "05_x.json", json.dumps({"runs": records, "impossible": []}))
     settings = [{"key": "k", "epochs": 2, "valid_accuracy": 0.5, "seconds": 1.0}]
     project.write_atomic(folder / "05_x_budget.json", json.dumps(settings))
+    measured = json.dumps({"machine": {}, "rows": [{"ms": 1.0}]})
+    project.write_atomic(folder / "05_x_measured.json", measured)
     uses = pd.DataFrame({"study": "05_x", "run_id": ["a", "b"], "times": [1, 3]})
     project.write_atomic(study.results / "test_uses.csv", uses.to_csv(index=False))
     table = provenance.runs(study).set_index("run_id")

@@ -63,7 +63,8 @@ def _of_study(path: Path) -> pd.DataFrame:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ProjectError(f"{path.name} is not readable as JSON ({error})") from error
-    records = stored["runs"] if isinstance(stored, dict) else stored
+    # Measurements of finished runs are no runs.
+    records = stored.get("runs", []) if isinstance(stored, dict) else stored
     table = pd.DataFrame(records)
     if table.empty:
         return table
