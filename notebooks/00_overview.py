@@ -149,6 +149,12 @@ uses = report.read("test_uses")
 report.table(tables.uses_summary(uses), "test_uses")
 
 # %% [markdown]
+# ## Answer
+
+# %%
+prose(f"{fall} {words_headline.headline_answer(headlines, anchors)}")
+
+# %% [markdown]
 # ## Where to read on
 #
 # - [01 · The data](01_eda.ipynb): what is in it, and what is wrong with it

@@ -221,10 +221,12 @@ class _Site:
     def _tiles(self) -> list[tuple[str, str]]:
         """Return the figures that stand at the top: (value, what it is)."""
         data = self._dataset
+        uses = cards.table(self._outputs, "test_uses")
+        n_uses = uses["times"].sum() if len(uses) else 0
         tiles = [
             (f"{len(data.tracks):,}", f"tracks of {len(data.genres)} genres"),
             (f"{len(self._runs):,}", "stored training runs"),
-            (f"{self._runs['test_uses'].sum():,}", "evaluations of a test part, each one counted"),
+            (f"{n_uses:,}", "evaluations of a test part, each one counted"),
         ]
         ladder = cards.table(self._outputs, "03_ladder")
         if len(ladder):
