@@ -27,10 +27,8 @@
 # %% tags=["parameters"]
 dataset = "demo"
 profile = "full"
-systems = [
-    "cnn", "cnn_lstm", "cnn_gru", "attention", "transformer", "vgg", "resnet18_colour",
-]  # fmt: skip
 chunk_systems = ["cnn", "cnn_lstm", "cnn_gru"]
+whole_systems = ["attention", "transformer", "vgg", "resnet18_colour"]
 ablations = [
     "resnet_small_plain", "resnet_small_crops", "resnet_small_equaliser",
     "resnet_small_specaugment", "resnet_small_mixup",
@@ -41,7 +39,6 @@ ablation_protocols = ["fault_filtered"]
 ensembles = [["cnn", "cnn_lstm", "cnn_gru"], ["cnn", "cnn_lstm", "cnn_gru", "resnet_small"]]
 recurrent = ["cnn_lstm", "cnn_gru"]
 best_single = "resnet_small"
-without_validation = ["cnn", "cnn_lstm", "cnn_gru"]
 refitted = ["resnet_small"]
 cross_validated = ["vgg"]
 seeds = [0, 1, 2]
@@ -77,6 +74,7 @@ from genre_utils.results import Report, prose
 data = datasets.load(dataset)
 report = Report("05_sequence_models", dataset=data, profile=profile)
 chance = 1 / len(data.genres)
+systems = [*chunk_systems, *whole_systems]
 report.header()
 
 # %% [markdown]
@@ -125,19 +123,18 @@ report.table(tables_deep.described([*systems, best_single, *ablations, all_chang
 # %%
 again = {"n_folds": n_folds, "epochs": epochs}
 best = [best_single]
-others = [name for name in systems if name not in chunk_systems]
 result = deep.run_networks(
     data,
     [
         deep.Group(chunk_systems, protocols[:1], seeds, n_folds, epochs=by_heart_epochs),
         deep.Group(chunk_systems, protocols[1:], seeds, **again),
-        deep.Group(others, protocols, seeds, **again),
+        deep.Group(whole_systems, protocols, seeds, **again),
         deep.Group(cross_validated, ["track_random"], seeds, folds_run=n_folds, **again),
         deep.Group(best, protocols[:2], seeds, n_folds, epochs=random_epochs),
         deep.Group(best, protocols[:1], seeds, n_folds, 1, leaky_lengths, leaky_epochs),
         deep.Group(best, protocols[2:], seeds, **again),
         deep.Group([*ablations, all_changes], ablation_protocols, single_seed, **again),
-        deep.Group(without_validation, ablation_protocols, single_seed, stage="last", **again),
+        deep.Group(chunk_systems, ablation_protocols, single_seed, stage="last", **again),
         deep.Group(refitted, ablation_protocols, single_seed, stage="refit", **again),
     ],
     study=report.notebook,
