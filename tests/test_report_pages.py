@@ -328,7 +328,8 @@ def test_every_run_is_listed_with_its_provenance(report, pages):
     uses = pd.read_csv(report.parent / "test_uses.csv")
     assert listed["test_uses"].sum() == uses["times"].sum()
     trained = listed[listed["split_digest"].notna()]
-    assert trained["test_accuracy"].between(0, 1).all() and trained["seconds"].gt(0).all()
+    assert trained["test_accuracy"].between(0, 1).all()
+    assert trained["seconds"].dropna().gt(0).all()  # what only hears has nothing to train
     together = trained.groupby("parts")[["input_digest", "split_digest"]].nunique()
     assert (together == 1).all(axis=None)
     text = page.get_text()
