@@ -69,15 +69,28 @@ def _is_text(node: ast.AST) -> bool:
     return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
+def records(path: Path) -> list[dict]:
+    """Return the records of a file beside stored predictions.
+
+    Parameters
+    ----------
+    path : Path
+        A study's runs, each with a ``run_id``; a list of settings that were tried on the
+        validation part, without one; or measurements of finished runs, which have none.
+    """
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    return stored.get("runs", []) if isinstance(stored, dict) else stored
+
+
 def stored_runs(files: Iterable[Path]) -> list[str]:
     """Return the keys of the runs whose records are among some files."""
-    found = []
-    for path in sorted(files):
-        if path.parent.name == "predictions" and path.suffix == ".json":
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            runs = stored.get("runs", []) if isinstance(stored, dict) else []
-            found += [record["run_id"] for record in runs]
-    return found
+    return [
+        record["run_id"]
+        for path in sorted(files)
+        if path.parent.name == "predictions" and path.suffix == ".json"
+        for record in records(path)
+        if "run_id" in record
+    ]
 
 
 def trained_by(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genre_utils import evaluation, tables_deep
+from genre_utils import evaluation, lineage, tables_deep
 from genre_utils.project import Outputs, ProjectError
 
 _SECONDS = ("fit_s", "fit_cpu_s", "seconds")
@@ -60,11 +60,9 @@ def runs(outputs: Outputs) -> pd.DataFrame:
 
 def _of_study(path: Path) -> pd.DataFrame:
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        records = lineage.records(path)
     except json.JSONDecodeError as error:
         raise ProjectError(f"{path.name} is not readable as JSON ({error})") from error
-    # Measurements of finished runs are no runs.
-    records = stored.get("runs", []) if isinstance(stored, dict) else stored
     table = pd.DataFrame(records)
     if table.empty:
         return table
