@@ -1,8 +1,14 @@
-"""Mel spectra by a Fourier transform that takes many frames side by side.
+"""Mel spectra by a Fourier transform that takes 16 frames side by side.
 
 A library's transform works on one frame after the other. Here each step is done on the
-same sample of 64 neighbouring frames, which is what a processor's vector unit does best,
-and only powers in mel bands are ever written to memory. In single precision.
+same sample of 16 neighbouring frames (`genre_utils.lanes`), which is what a processor's
+vector unit does best, and only powers in mel bands are ever written out. In single
+precision.
+
+The 2048 samples of a frame are taken for 1024 complex numbers: the even ones are the real,
+the odd ones the imaginary parts. Their transform is 16 times 16 times 4 points: three
+passes through a buffer that stays in the processor's caches. The last of them parts the
+transforms of even and odd samples, and joins them to that of the frame.
 """
 
 from functools import lru_cache
@@ -11,15 +17,23 @@ import librosa
 import numpy as np
 from numba import njit
 
-_LANES = 64
-"""Frames side by side: some vectors' worth, and still in the second cache."""
+from genre_utils.lanes import WIDTH, load, store, transpose, zeros
+
+_N_FFT = 2048
+_HALF = _N_FFT // 2
+_PAIR = 2 * WIDTH
+"""Numbers in a row: a real and an imaginary part for each frame."""
+
+_COLUMN = (64 + 1) * _PAIR
+"""Numbers from one column of 64 rows to the next: a spare row, for at distances of a power
+of 2 they would all compete for the same few lines of the nearest cache."""
+
+_COS, _SIN, _DIAGONAL = np.cos(np.array([1, 3, 2], np.float32) * np.float32(np.pi / 8))
 
 
 def can_transform(n_fft: int, hop_length: int) -> bool:
-    """Tell whether `power_in_bands` knows this frame: 2 · 4**k samples, a whole number of hops."""
-    half = n_fft // 2
-    power_of_4 = half >= 16 and half & (half - 1) == 0 and half.bit_length() % 2 == 1
-    return power_of_4 and hop_length % 2 == 0 and n_fft % hop_length == 0
+    """Tell whether `power_in_bands` knows this frame: 2048 samples, 1 to 16 hops of them."""
+    return n_fft == _N_FFT and hop_length % 128 == 0 and n_fft % hop_length == 0
 
 
 def power_in_bands(
@@ -42,36 +56,26 @@ def power_in_bands(
     -------
     S : np.ndarray [shape=(n_mels, 1 + n_samples // hop_length), dtype=float32]
     """
-    n_frames = 1 + len(y) // hop_length
-    n_blocks = -(-n_frames // _LANES) * _LANES + n_fft // hop_length
-    padded = np.zeros(max(n_blocks * hop_length, len(y) + n_fft // 2), np.float32)
-    padded[n_fft // 2 : n_fft // 2 + len(y)] = y
-    blocks = padded[: n_blocks * hop_length].reshape(n_blocks, hop_length)
-    turned = np.empty((hop_length, _LANES + n_fft // hop_length), np.float32)
-    S = np.empty((n_mels, n_frames), np.float32)
-    buffer = np.empty((n_fft // 2, 2 * _LANES), np.float32)
-    power = np.empty((n_fft // 2 + 1, _LANES), np.float32)
-    _transform(blocks, *_tables(n_fft), *_bands(sr, n_fft, n_mels), turned, buffer, power, S)
+    S = np.empty((n_mels, 1 + len(y) // hop_length), np.float32)
+    y = np.require(y, np.float32, ["C", "W"])  # else the rest is compiled once more
+    _transform(y, hop_length, *_tables(hop_length), *_bands(sr, n_mels), S)
     return S
 
 
 @lru_cache(maxsize=4)
-def _tables(n_fft: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the window, the roots of unity, and where each bin ends up."""
-    half = n_fft // 2
-    window = librosa.filters.get_window("hann", n_fft, fftbins=True).astype(np.float32)
-    angles = -2 * np.pi * np.arange(n_fft) / n_fft
+def _tables(hop_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return half the window, the roots of unity, and where even samples are in `turned`."""
+    window = librosa.filters.get_window("hann", _N_FFT, fftbins=True).astype(np.float32) / 2
+    angles = -2 * np.pi * np.arange(_N_FFT) / _N_FFT
     roots = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    places, rest = np.zeros(half, np.int64), np.arange(half)
-    for _ in range((half.bit_length() - 1) // 2):
-        places, rest = 4 * places + rest % 4, rest // 4
-    return window, roots, places
+    blocks, samples = np.divmod(np.arange(0, _N_FFT, 2), hop_length)
+    return window, roots, samples * _PAIR + blocks
 
 
 @lru_cache(maxsize=8)
-def _bands(sr: int, n_fft: int, n_mels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _bands(sr: int, n_mels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the mel bank, and first and last bin + 1 of each band."""
-    bank = librosa.filters.mel(sr=sr, n_fft=n_fft, n_mels=n_mels)
+    bank = librosa.filters.mel(sr=sr, n_fft=_N_FFT, n_mels=n_mels)
     used = bank > 0
     first = used.argmax(axis=1)
     end = np.where(used.any(axis=1), bank.shape[1] - used[:, ::-1].argmax(axis=1), first)
@@ -79,101 +83,189 @@ def _bands(sr: int, n_fft: int, n_mels: int) -> tuple[np.ndarray, np.ndarray, np
 
 
 @njit(cache=True, nogil=True)
-def _turn(rows, turned):
-    """Transpose tile by tile."""
-    for left in range(0, rows.shape[1], 16):
-        for top in range(0, rows.shape[0], 16):
-            for j in range(left, min(left + 16, rows.shape[1])):
-                for i in range(top, min(top + 16, rows.shape[0])):
-                    turned[j, i] = rows[i, j]
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _transform(blocks, window, roots, places, bank, first, end, turned, buffer, power, S):
-    for start in range(0, S.shape[1], _LANES):
-        _turn(blocks[start : start + turned.shape[1]], turned)
-        _load(turned, window, buffer)
-        _pass(buffer, 0, buffer.shape[0], buffer.shape[0], roots)
-        quarter = buffer.shape[0] // 4
-        for top in range(0, buffer.shape[0], quarter):  # a quarter stays in the nearest cache
-            length = quarter
-            while length > 1:
-                _pass(buffer, top, quarter, length, roots)
-                length //= 4
-        _powers(buffer, roots, places, power)
+def _transform(y, hop, window, roots, places, bank, first, end, S):
+    turned = np.empty(hop * _PAIR, np.float32)
+    buffer = np.empty(16 * _COLUMN, np.float32)
+    power = np.empty((_HALF + 1) * WIDTH, np.float32)
+    _turn(y, -_HALF, hop, turned)
+    for start in range(0, S.shape[1], WIDTH):
+        _turn(y, (start + WIDTH) * hop - _HALF, hop, turned)
+        _first_pass(turned, window, places, roots, buffer)
+        for column in range(9):  # and the one that holds the mirror images of its bins
+            _second_pass(buffer, column, roots)
+            if column % 8:
+                _second_pass(buffer, 16 - column, roots)
+            _last_pass(buffer, column, roots, power)
         _sum_bands(power, bank, first, end, S, start)
 
 
 @njit(cache=True, nogil=True)
-def _load(turned, window, buffer):
-    """Even samples are the real, odd ones the imaginary part of half as many numbers."""
-    hop = turned.shape[0]
-    for block in range(2 * buffer.shape[0] // hop):
-        for row in range(0, hop, 2):
-            sample = block * hop + row
-            n = sample // 2
-            even, odd = window[sample], window[sample + 1]
-            for k in range(_LANES):
-                buffer[n, k] = even * turned[row, block + k]
-                buffer[n, _LANES + k] = odd * turned[row + 1, block + k]
+def _turn(y, begin, hop, turned):
+    """Move the right half of `turned` to the left, and put the next 16 blocks there.
+
+    A row holds the same sample of 32 blocks, one hop long each; 16 numbers from the k-th on
+    are that sample of the k-th block of 16 frames.
+    """
+    for row in range(hop):
+        store(turned, row * _PAIR, load(turned, row * _PAIR + WIDTH))
+    end = begin + WIDTH * hop
+    if begin >= 0 and end <= len(y):
+        _turn_blocks(y, begin, hop, turned)
+    else:
+        blocks = np.zeros(WIDTH * hop, np.float32)
+        for n in range(max(begin, 0), min(end, len(y))):
+            blocks[n - begin] = y[n]
+        _turn_blocks(blocks, 0, hop, turned)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _pass(buffer, top, count, length, roots):
-    """Do one step of radix 4, in place, on each stretch of `length` rows."""
-    quarter, step = length // 4, roots.shape[0] // length
-    for n in range(quarter):
-        u1, v1 = roots[step * n, 0], roots[step * n, 1]
-        u2, v2 = roots[2 * step * n, 0], roots[2 * step * n, 1]
-        u3, v3 = roots[3 * step * n, 0], roots[3 * step * n, 1]
-        for p0 in range(top + n, top + count, length):
-            p1, p2, p3 = p0 + quarter, p0 + 2 * quarter, p0 + 3 * quarter
-            for k in range(_LANES):
-                ar, ai = buffer[p0, k], buffer[p0, _LANES + k]
-                br, bi = buffer[p1, k], buffer[p1, _LANES + k]
-                cr, ci = buffer[p2, k], buffer[p2, _LANES + k]
-                dr, di = buffer[p3, k], buffer[p3, _LANES + k]
-                sr, si, tr, ti = ar + cr, ai + ci, ar - cr, ai - ci
-                ur, ui, vr, vi = br + dr, bi + di, bi - di, dr - br
-                buffer[p0, k], buffer[p0, _LANES + k] = sr + ur, si + ui
-                xr, xi = tr + vr, ti + vi
-                buffer[p1, k], buffer[p1, _LANES + k] = xr * u1 - xi * v1, xr * v1 + xi * u1
-                xr, xi = sr - ur, si - ui
-                buffer[p2, k], buffer[p2, _LANES + k] = xr * u2 - xi * v2, xr * v2 + xi * u2
-                xr, xi = tr - vr, ti - vi
-                buffer[p3, k], buffer[p3, _LANES + k] = xr * u3 - xi * v3, xr * v3 + xi * u3
+@njit(cache=True, nogil=True)
+def _turn_blocks(y, begin, hop, turned):
+    for row in range(0, hop, WIDTH):
+        transpose(y, begin + row, hop, turned, row * _PAIR + WIDTH, _PAIR)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _powers(buffer, roots, places, power):
-    """Part the transforms of even and odd samples, and join them to the real signal's."""
-    half = buffer.shape[0]
-    quarter = np.float32(0.25)
-    for k in range(_LANES):
-        real, imag = buffer[0, k], buffer[0, _LANES + k]
-        power[0, k] = (real + imag) ** 2
-        power[half, k] = (real - imag) ** 2
-    for f in range(1, half // 2 + 1):
-        p, q, mirror = places[f], places[half - f], half - f
-        u, v = roots[f, 0], roots[f, 1]
-        for k in range(_LANES):
-            ar, ai = buffer[p, k], buffer[p, _LANES + k]
-            br, bi = buffer[q, k], -buffer[q, _LANES + k]
-            er, ei = ar + br, ai + bi
-            gr, gi = ai - bi, br - ar
-            wr, wi = gr * u - gi * v, gr * v + gi * u
-            power[f, k] = quarter * ((er + wr) * (er + wr) + (ei + wi) * (ei + wi))
-            power[mirror, k] = quarter * ((er - wr) * (er - wr) + (ei - wi) * (ei - wi))
+# ---- complex numbers are pairs; functions of them leave no calls behind
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(forceinline=True)
+def _times(a, real, imag):
+    return a[0] * real - a[1] * imag, a[0] * imag + a[1] * real
+
+
+@njit(forceinline=True)
+def _four(a, b, c, d):
+    """Return the transform of four numbers."""
+    sr, si, tr, ti = a[0] + c[0], a[1] + c[1], a[0] - c[0], a[1] - c[1]
+    ur, ui, vr, vi = b[0] + d[0], b[1] + d[1], b[0] - d[0], b[1] - d[1]
+    return (sr + ur, si + ui), (tr + vi, ti - vr), (sr - ur, si - ui), (tr - vi, ti + vr)
+
+
+@njit(forceinline=True)
+def _get(buffer, place):
+    return load(buffer, place), load(buffer, place + WIDTH)
+
+
+@njit(forceinline=True)
+def _four_rows(buffer, place, step):
+    """Return the transform of four rows."""
+    a, b = _get(buffer, place), _get(buffer, place + step)
+    return _four(a, b, _get(buffer, place + 2 * step), _get(buffer, place + 3 * step))
+
+
+@njit(forceinline=True)
+def _put(buffer, place, a, roots, power):
+    real, imag = _times(a, roots[power, 0], roots[power, 1])
+    store(buffer, place, real)
+    store(buffer, place + WIDTH, imag)
+
+
+@njit(forceinline=True)
+def _put_four(buffer, place, step, values, roots, power, k):
+    """Write the k-th, (k + 4)-th, ... of 16 rows, each turned by the k-th power of a root."""
+    a, b, c, d = values
+    _put(buffer, place + k * step, a, roots, k * power)
+    _put(buffer, place + (k + 4) * step, b, roots, (k + 4) * power)
+    _put(buffer, place + (k + 8) * step, c, roots, (k + 8) * power)
+    _put(buffer, place + (k + 12) * step, d, roots, (k + 12) * power)
+
+
+@njit(forceinline=True)
+def _put_sixteen(buffer, place, step, a, b, c, d, roots, power):
+    """Join the transforms of every fourth of 16 numbers to that of all; write it."""
+    values = _four(a[0], b[0], c[0], d[0])
+    _put_four(buffer, place, step, values, roots, power, 0)
+    x, z = _times(b[1], _COS, -_SIN), _times(d[1], _SIN, -_COS)
+    values = _four(a[1], x, _times(c[1], _DIAGONAL, -_DIAGONAL), z)
+    _put_four(buffer, place, step, values, roots, power, 1)
+    x, z = _times(b[2], _DIAGONAL, -_DIAGONAL), _times(d[2], -_DIAGONAL, -_DIAGONAL)
+    values = _four(a[2], x, (c[2][1], zeros() - c[2][0]), z)
+    _put_four(buffer, place, step, values, roots, power, 2)
+    x, z = _times(b[3], _SIN, -_COS), _times(d[3], -_COS, _SIN)
+    values = _four(a[3], x, _times(c[3], -_DIAGONAL, -_DIAGONAL), z)
+    _put_four(buffer, place, step, values, roots, power, 3)
+
+
+# ---- the three passes
+
+
+@njit(forceinline=True)
+def _sample(turned, window, places, n):
+    place = places[n]
+    even, odd = load(turned, place), load(turned, place + _PAIR)
+    return even * window[2 * n], odd * window[2 * n + 1]
+
+
+@njit(forceinline=True)
+def _four_samples(turned, window, places, n):
+    a, b = _sample(turned, window, places, n), _sample(turned, window, places, n + 256)
+    c, d = _sample(turned, window, places, n + 512), _sample(turned, window, places, n + 768)
+    return _four(a, b, c, d)
+
+
+@njit(cache=True, nogil=True)
+def _first_pass(turned, window, places, roots, buffer):
+    for n in range(64):
+        a = _four_samples(turned, window, places, n)
+        b = _four_samples(turned, window, places, n + 64)
+        c = _four_samples(turned, window, places, n + 128)
+        d = _four_samples(turned, window, places, n + 192)
+        _put_sixteen(buffer, n * _PAIR, _COLUMN, a, b, c, d, roots, 2 * n)
+
+
+@njit(cache=True, nogil=True)
+def _second_pass(buffer, column, roots):
+    for n in range(4):
+        top = column * _COLUMN + n * _PAIR
+        a = _four_rows(buffer, top, 16 * _PAIR)
+        b = _four_rows(buffer, top + 4 * _PAIR, 16 * _PAIR)
+        c = _four_rows(buffer, top + 8 * _PAIR, 16 * _PAIR)
+        d = _four_rows(buffer, top + 12 * _PAIR, 16 * _PAIR)
+        _put_sixteen(buffer, top, 4 * _PAIR, a, b, c, d, roots, 32 * n)
+
+
+@njit(forceinline=True)
+def _four_bins(buffer, f):
+    """Return the bins f, f + 256, f + 512 and f + 768 of the transform of 1024 numbers."""
+    return _four_rows(buffer, f % 16 * _COLUMN + f // 16 * 4 * _PAIR, _PAIR)
+
+
+@njit(forceinline=True)
+def _part(a, b, f, roots, power):
+    """Write the powers in a frame's bins f and 1024 - f, given these of its 1024 numbers."""
+    real, imag = a[0] + b[0], a[1] - b[1]
+    turned = _times((a[1] + b[1], b[0] - a[0]), roots[f, 0], roots[f, 1])
+    sr, si, tr, ti = real + turned[0], imag + turned[1], real - turned[0], imag - turned[1]
+    store(power, f * WIDTH, sr * sr + si * si)
+    store(power, (_HALF - f) * WIDTH, tr * tr + ti * ti)
+
+
+@njit(cache=True, nogil=True)
+def _last_pass(buffer, column, roots, power):
+    if column == 0:
+        a, b, c, d = _four_bins(buffer, 0)
+        _part(a, a, 0, roots, power)
+        _part(b, d, 256, roots, power)
+        _part(c, c, 512, roots, power)
+    for f in range(column or 16, 256, 16):
+        a, b, c, d = _four_bins(buffer, f)
+        w, x, y, z = _four_bins(buffer, 256 - f)
+        _part(a, z, f, roots, power)
+        _part(b, y, f + 256, roots, power)
+        _part(c, x, f + 512, roots, power)
+        _part(d, w, f + 768, roots, power)
+
+
+@njit(cache=True, nogil=True)
 def _sum_bands(power, bank, first, end, S, start):
-    total = np.empty(_LANES, np.float32)
-    width = min(_LANES, S.shape[1] - start)
+    flat, row = S.reshape(-1), np.empty(WIDTH, np.float32)
+    width = min(WIDTH, S.shape[1] - start)
     for m in range(bank.shape[0]):
-        total[:] = 0
+        total = zeros()
         for f in range(first[m], end[m]):
-            weight = bank[m, f]
-            for k in range(_LANES):
-                total[k] += weight * power[f, k]
-        S[m, start : start + width] = total[:width]
+            total = total + load(power, f * WIDTH) * bank[m, f]
+        if width == WIDTH:
+            store(flat, m * S.shape[1] + start, total)
+        else:
+            store(row, 0, total)
+            for k in range(width):
+                S[m, start + k] = row[k]

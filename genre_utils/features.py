@@ -227,7 +227,7 @@ def log_mel(
     given = {"sr": sr, "n_fft": n_fft, "hop_length": hop_length, "n_mels": n_mels}
     if fast_mel.can_transform(n_fft, hop_length):
         return spectral.decibels(fast_mel.power_in_bands(y, **given))
-    return spectral.decibels(spectral.mel_spectrum(y, **given).T)
+    return spectral.decibels(spectral.mel_spectrum(y, **given)).T
 
 
 def log_mel_batch(

@@ -637,15 +637,24 @@ def decibels(power: np.ndarray, *, top_db: float = 80.0) -> np.ndarray:
 
     Parameters
     ----------
-    power : np.ndarray [dtype=float32]
-        Of one signal.
+    power : np.ndarray [shape=(n_frames, n_bands), dtype=float32]
+        Of one signal; the axes may be the other way round.
     top_db : float
         How far below its largest value the smallest can be.
     """
-    np.maximum(power, np.float32(1e-10), out=power)
+    _raise_to(power, np.float32(1e-10))
     np.log10(power, out=power)
     power *= 10
-    return np.maximum(power, power.max() - np.float32(top_db), out=power)
+    _raise_to(power, power.max() - np.float32(top_db))
+    return power
+
+
+@njit(cache=True, nogil=True)
+def _raise_to(values, floor):
+    # np.maximum with a single number takes ten times as long.
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            values[i, j] = floor if values[i, j] < floor else values[i, j]
 
 
 _TEMPO_WINDOW_S = 8.0
