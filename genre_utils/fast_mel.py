@@ -28,7 +28,8 @@ _COLUMN = (64 + 1) * _PAIR
 """Numbers from one column of 64 rows to the next: a spare row, for at distances of a power
 of 2 they would all compete for the same few lines of the nearest cache."""
 
-_COS, _SIN, _DIAGONAL = np.cos(np.array([1, 3, 2], np.float32) * np.float32(np.pi / 8))
+_TURNS = tuple((np.float32(np.cos(t)), np.float32(-np.sin(t))) for t in np.arange(10) * np.pi / 8)
+"""Powers of the 16th root of unity, real and imaginary parts."""
 
 
 def can_transform(n_fft: int, hop_length: int) -> bool:
@@ -124,12 +125,12 @@ def _turn_blocks(y, begin, hop, turned):
         transpose(y, begin + row, hop, turned, row * _PAIR + WIDTH, _PAIR)
 
 
-# ---- complex numbers are pairs; functions of them leave no calls behind
+# ---- complex numbers are pairs; functions of them are compiled into those that call them
 
 
 @njit(forceinline=True)
-def _times(a, real, imag):
-    return a[0] * real - a[1] * imag, a[0] * imag + a[1] * real
+def _times(a, b):
+    return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
 
 
 @njit(forceinline=True)
@@ -153,36 +154,33 @@ def _four_rows(buffer, place, step):
 
 
 @njit(forceinline=True)
-def _put(buffer, place, a, roots, power):
-    real, imag = _times(a, roots[power, 0], roots[power, 1])
+def _put(buffer, place, a, root):
+    real, imag = _times(a, root)
     store(buffer, place, real)
     store(buffer, place + WIDTH, imag)
 
 
 @njit(forceinline=True)
-def _put_four(buffer, place, step, values, roots, power, k):
-    """Write the k-th, (k + 4)-th, ... of 16 rows, each turned by the k-th power of a root."""
+def _put_four(buffer, place, step, values, roots, turn, k):
+    """Write rows k, k + 4, k + 8, k + 12, each turned that many times."""
     a, b, c, d = values
-    _put(buffer, place + k * step, a, roots, k * power)
-    _put(buffer, place + (k + 4) * step, b, roots, (k + 4) * power)
-    _put(buffer, place + (k + 8) * step, c, roots, (k + 8) * power)
-    _put(buffer, place + (k + 12) * step, d, roots, (k + 12) * power)
+    _put(buffer, place + k * step, a, roots[k * turn])
+    _put(buffer, place + (k + 4) * step, b, roots[(k + 4) * turn])
+    _put(buffer, place + (k + 8) * step, c, roots[(k + 8) * turn])
+    _put(buffer, place + (k + 12) * step, d, roots[(k + 12) * turn])
 
 
 @njit(forceinline=True)
-def _put_sixteen(buffer, place, step, a, b, c, d, roots, power):
+def _put_sixteen(buffer, place, step, a, b, c, d, roots, turn):
     """Join the transforms of every fourth of 16 numbers to that of all; write it."""
     values = _four(a[0], b[0], c[0], d[0])
-    _put_four(buffer, place, step, values, roots, power, 0)
-    x, z = _times(b[1], _COS, -_SIN), _times(d[1], _SIN, -_COS)
-    values = _four(a[1], x, _times(c[1], _DIAGONAL, -_DIAGONAL), z)
-    _put_four(buffer, place, step, values, roots, power, 1)
-    x, z = _times(b[2], _DIAGONAL, -_DIAGONAL), _times(d[2], -_DIAGONAL, -_DIAGONAL)
-    values = _four(a[2], x, (c[2][1], zeros() - c[2][0]), z)
-    _put_four(buffer, place, step, values, roots, power, 2)
-    x, z = _times(b[3], _SIN, -_COS), _times(d[3], -_COS, _SIN)
-    values = _four(a[3], x, _times(c[3], -_DIAGONAL, -_DIAGONAL), z)
-    _put_four(buffer, place, step, values, roots, power, 3)
+    _put_four(buffer, place, step, values, roots, turn, 0)
+    x, y, z = _times(b[1], _TURNS[1]), _times(c[1], _TURNS[2]), _times(d[1], _TURNS[3])
+    _put_four(buffer, place, step, _four(a[1], x, y, z), roots, turn, 1)
+    x, y, z = _times(b[2], _TURNS[2]), _times(c[2], _TURNS[4]), _times(d[2], _TURNS[6])
+    _put_four(buffer, place, step, _four(a[2], x, y, z), roots, turn, 2)
+    x, y, z = _times(b[3], _TURNS[3]), _times(c[3], _TURNS[6]), _times(d[3], _TURNS[9])
+    _put_four(buffer, place, step, _four(a[3], x, y, z), roots, turn, 3)
 
 
 # ---- the three passes
@@ -233,7 +231,7 @@ def _four_bins(buffer, f):
 def _part(a, b, f, roots, power):
     """Write the powers in a frame's bins f and 1024 - f, given these of its 1024 numbers."""
     real, imag = a[0] + b[0], a[1] - b[1]
-    turned = _times((a[1] + b[1], b[0] - a[0]), roots[f, 0], roots[f, 1])
+    turned = _times((a[1] + b[1], b[0] - a[0]), roots[f])
     sr, si, tr, ti = real + turned[0], imag + turned[1], real - turned[0], imag - turned[1]
     store(power, f * WIDTH, sr * sr + si * si)
     store(power, (_HALF - f) * WIDTH, tr * tr + ti * ti)

@@ -103,7 +103,8 @@ def test_mfcc_series_is_librosas():
 
 
 @pytest.mark.parametrize(
-    ("n_fft", "hop_length"), [(2048, 256), (512, 128), (2048, 500), (1024, 256), (8192, 2048)]
+    ("n_fft", "hop_length"),
+    [(2048, 128), (2048, 512), (2048, 2048), (2048, 64), (2048, 500), (1024, 256), (8192, 2048)],
 )
 @pytest.mark.parametrize("n_samples", [1, 700, 33000])
 @pytest.mark.filterwarnings("ignore:n_fft=")
@@ -112,6 +113,16 @@ def test_log_mel_is_librosas_with_any_frame(n_fft, hop_length, n_samples):
     y = music(2.0)[:n_samples]
     expected = librosa.power_to_db(librosa.feature.melspectrogram(y=y, **given))
     np.testing.assert_allclose(features.log_mel(y, **given), expected, rtol=1e-3, atol=2e-3)
+
+
+def test_log_mel_takes_samples_as_they_lie_in_memory():
+    y = music(2.0)
+    expected = features.log_mel(y, sr=SR)
+    twice = np.repeat(y, 2)
+    twice.flags.writeable = False
+    np.testing.assert_array_equal(features.log_mel(twice[::2], sr=SR), expected)
+    y.flags.writeable = False
+    np.testing.assert_array_equal(features.log_mel(y, sr=SR), expected)
 
 
 def test_log_mel_of_many_signals_is_that_of_each():
