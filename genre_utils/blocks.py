@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from genre_utils import contamination, deep, features, inputs, project, representations
+from genre_utils import contamination, deep, features, inputs, project, representations, texture
 from genre_utils.datasets import Dataset
 from genre_utils.models import msd_convnet as convnet
 from genre_utils.project import ProjectError
@@ -33,18 +33,25 @@ def _by_hand(music: Dataset, learnt_from: Dataset, *, segment_s: float) -> pd.Da
     return tracks.mean().join(tracks.std(ddof=0).add_suffix("_spread"))
 
 
-def _mfcc(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
-    """Return statistics of cepstra and of their changes, read off the same spectrograms."""
+def _mfcc(x: np.ndarray) -> np.ndarray:
+    """Return statistics of cepstra and of their changes."""
+    changes = np.abs(np.diff(x.astype(np.int16), axis=-1))
+    return np.hstack([deep.mfcc_statistics(x), deep.mfcc_statistics(changes)])
+
+
+def _texture(x: np.ndarray, *, describe: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Return what `texture` says of spectrograms, a hundred at a time."""
+    return np.concatenate([describe(x[at : at + 100, 0]) for at in range(0, len(x), 100)])
+
+
+def _of_spectrograms(
+    music: Dataset, learnt_from: Dataset, *, describe: Callable[[np.ndarray], np.ndarray]
+) -> pd.DataFrame:
+    """Return numbers read off the spectrograms that networks read, too."""
     data = inputs.load(learnt_from, "spectrogram")
     if music is not learnt_from:
         data = inputs.like(music, data)
-    X = np.hstack(
-        [
-            deep.mfcc_statistics(data.x),
-            deep.mfcc_statistics(np.abs(np.diff(data.x.astype(np.int16), axis=-1))),
-        ]
-    )
-    return pd.DataFrame(X, index=data.items["track_id"].to_numpy())
+    return pd.DataFrame(describe(data.x), index=data.items["track_id"].to_numpy())
 
 
 def _taggrams(music: Dataset, learnt_from: Dataset, *, statistics: Sequence[str]) -> pd.DataFrame:
@@ -193,7 +200,16 @@ def _kept(file, compute: Callable[[], np.ndarray]) -> np.ndarray:
 BLOCKS: dict[str, Callable[[Dataset, Dataset], pd.DataFrame]] = {
     "57 features, 30 s": partial(_by_hand, segment_s=30.0),
     "57 features, 10 s": partial(_by_hand, segment_s=10.0),
-    "MFCC statistics": _mfcc,
+    "MFCC statistics": partial(_of_spectrograms, describe=_mfcc),
+    **{
+        name: partial(_of_spectrograms, describe=partial(_texture, describe=describe))
+        for name, describe in {
+            "band levels": texture.levels,
+            "modulation": texture.modulation,
+            "correlation of bands": texture.correlation,
+            "covariance of bands": texture.covariance,
+        }.items()
+    },
     "taggrams": partial(_taggrams, statistics=("mean", "std")),
     "tag percentiles": partial(_taggrams, statistics=("p10", "p50", "p90")),
     "tag log-odds": _tag_log_odds,

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 from xgboost import XGBClassifier
@@ -56,6 +57,7 @@ class Member:
 
 
 _BY_HAND = ("57 features, 30 s", "57 features, 10 s", "MFCC statistics")
+_TEXTURE = ("band levels", "modulation", "correlation of bands", "covariance of bands")
 _TITLES = {"svm": "SVM", "logistic": "logistic regression", "xgboost": "XGBoost"}
 
 
@@ -79,6 +81,8 @@ MEMBERS = {
         *_members(_BY_HAND[1:2], "10s", "57 features, 10 s", "svm"),
         *_members(_BY_HAND[2:], "mfcc", "MFCC statistics", "svm"),
         *_members(_BY_HAND, "by_hand", "all by hand", _EVERY),
+        *_members(_TEXTURE, "texture", "texture", _TWO),
+        *_members((*_BY_HAND, *_TEXTURE), "by_hand_texture", "all by hand + texture", _TWO),
         *_members(("taggrams",), "tags", "taggrams", _EVERY, pretrained=True),
         *_members(
             ("tag percentiles",), "tag_percentiles", "taggram percentiles", _TWO, pretrained=True
@@ -93,10 +97,18 @@ MEMBERS = {
         *_members(
             ("taggrams", *_BY_HAND), "tags_by_hand", "taggrams + by hand", _EVERY, pretrained=True
         ),
+        *_members(
+            ("tag percentiles", *_TEXTURE), "tags_texture", "taggram percentiles + texture", _TWO,
+            pretrained=True,
+        ),
         *_members(("MSD convnet",), "convnet", "MSD convnet", _TWO, pretrained=True),
         *_members(
             ("MSD convnet", *_BY_HAND), "convnet_by_hand", "MSD convnet + by hand", _TWO,
             pretrained=True,
+        ),
+        *_members(
+            ("MSD convnet", *_BY_HAND, *_TEXTURE), "convnet_texture",
+            "MSD convnet + by hand + texture", _TWO, pretrained=True,
         ),
         *_members(
             ("taggrams", "MSD convnet"), "tags_convnet", "taggrams + MSD convnet", _TWO,
@@ -450,8 +462,13 @@ def _fitted(
 
     if model == "svm":
         # One against the rest: distances say more about how sure it is than votes of pairs do.
-        estimator = OneVsRestClassifier(SVC(**parameters)).fit(scaled(X), y)
-        return lambda blocks: _one_score_a_class(estimator.decision_function(scaled(blocks)))
+        # All ten look at the same pairs of tracks, so these are compared once.
+        known, gamma = scaled(X), parameters.pop("gamma")
+        estimator = OneVsRestClassifier(SVC(kernel="precomputed", **parameters))
+        estimator.fit(rbf_kernel(known, gamma=gamma), y)
+        return lambda blocks: _one_score_a_class(
+            estimator.decision_function(rbf_kernel(scaled(blocks), known, gamma=gamma))
+        )
     if model == "logistic":
         estimator = LogisticRegression(**parameters, max_iter=3000).fit(scaled(X), y)
     else:
