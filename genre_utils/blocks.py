@@ -13,6 +13,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import torch
 
 from genre_utils import contamination, deep, features, inputs, project, representations, texture
 from genre_utils.datasets import Dataset
@@ -39,9 +40,9 @@ def _mfcc(x: np.ndarray) -> np.ndarray:
     return np.hstack([deep.mfcc_statistics(x), deep.mfcc_statistics(changes)])
 
 
-def _texture(x: np.ndarray, *, describe: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def _texture(x: np.ndarray, *, describe: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
     """Return what `texture` says of spectrograms, a hundred at a time."""
-    return np.concatenate([describe(x[at : at + 100, 0]) for at in range(0, len(x), 100)])
+    return torch.cat([describe(part[:, 0]) for part in torch.from_numpy(x).split(100)]).numpy()
 
 
 def _of_spectrograms(
