@@ -158,13 +158,15 @@ prose(words_transfer.contamination_answer(leak, rebuilt, jumps))
 # %% [markdown]
 # ## Everything together
 #
-# A *member* is a classifier on one or several descriptions of a track (features by hand, taggrams,
-# the MSD convnet), or a network from notebook 05. Every member predicts the training part in three
-# folds that keep artists apart, each track by models that had not heard it. These predictions
-# alone decide how the members are weighed: in thirty rounds the member is added, once more, that
-# lowers the loss of their mean most (Caruana et al.). Then all members are trained on the whole
-# training part and predict the test part, once. The networks' first seeds stand in notebook 05;
-# here are more of them, which predict the other music, too.
+# A *member* is a classifier on one or several descriptions of a track, or a network from notebook
+# 05. Descriptions are features by hand, taggrams, the MSD convnet, and *texture*: level and
+# fluctuation of each band of the spectrogram, and which bands move together, at once and a moment
+# later. Every member predicts the training part in three folds that keep artists apart, each track
+# by models that had not heard it. These predictions alone decide how the members are weighed: in
+# thirty rounds the member is added, once more, that lowers the loss of their mean most (Caruana et
+# al.). Then all members are trained on the whole training part and predict the test part, once. The
+# networks' first seeds stand in notebook 05; here are more of them, which predict the other music,
+# too.
 
 # %%
 again = {"protocols": ["fault_filtered"], "epochs": epochs}
