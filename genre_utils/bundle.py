@@ -78,9 +78,8 @@ class Preprocessing:
         S : np.ndarray [shape=(n_mels, n_frames), dtype=uint8]
             Low bands first, 0 the quietest point, 255 the loudest.
         """
-        y = gtzan_spectrogram.sixteen_bits(y[: self.n_samples])
         y = np.tile(y, -(-self.n_samples // len(y)))[: self.n_samples]
-        return gtzan_spectrogram.mel_levels(gtzan_spectrogram.levels(y), n_mels=self.n_mels)
+        return gtzan_spectrogram.mel_of_sound(y, n_mels=self.n_mels)
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,29 @@ def mel_levels(S: np.ndarray, *, n_mels: int = N_MELS) -> np.ndarray:
     return np.rint(_mel_weights(n_mels) @ S.astype(np.float32)).astype(np.uint8)
 
 
+def mel_of_sound(y: np.ndarray, *, n_mels: int = N_MELS) -> np.ndarray:
+    """Return what networks read of a clip: mel bands of the picture of its 16-bit sound.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n_samples,), dtype=float32]
+        As for `levels`.
+    n_mels : int
+        As for `mel_levels`.
+
+    Returns
+    -------
+    M : np.ndarray [shape=(n_mels, 496), dtype=uint8]
+        Low bands first, 0 the quietest point, 255 the loudest.
+
+    Raises
+    ------
+    ImageError
+        As `levels`.
+    """
+    return mel_levels(levels(sixteen_bits(y)), n_mels=n_mels)
+
+
 def mel_centres(n_bands: int) -> np.ndarray:
     """Return the centre of each mel band in Hz [shape=(n_bands,)], from 0 to 11,025 Hz.
 

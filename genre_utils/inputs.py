@@ -126,7 +126,7 @@ def spectrograms(dataset: Dataset, segment_s: float, *, source: str | None = Non
     elif dataset.tracks["image_path"].notna().any():
         found = _from_pictures(dataset)
     else:
-        found = _each_clip(dataset, "mel_of_drawn_picture", _mel_of_drawn_picture)
+        found = _each_clip(dataset, "mel_of_drawn_picture", gtzan_spectrogram.mel_of_sound)
     if not found.arrays:
         raise InputError(
             f"{dataset.title}: no track has sound or a picture that can be read; see make data"
@@ -293,11 +293,6 @@ def _from_pictures(dataset: Dataset) -> _Found:
 
 def _drawn_picture(y: np.ndarray) -> np.ndarray:
     return images.gtzan_picture(gtzan_spectrogram.sixteen_bits(y))
-
-
-def _mel_of_drawn_picture(y: np.ndarray) -> np.ndarray:
-    sound = gtzan_spectrogram.sixteen_bits(y)
-    return gtzan_spectrogram.mel_levels(gtzan_spectrogram.levels(sound))
 
 
 def _read_pictures(dataset: Dataset, read: Callable[[Path], np.ndarray]) -> _Found:

@@ -9,7 +9,16 @@ import soundfile as sf
 import torch
 from PIL import Image
 
-from genre_utils import audio, bundle, datasets, features, images, inputs, project
+from genre_utils import (
+    audio,
+    bundle,
+    datasets,
+    features,
+    gtzan_spectrogram,
+    images,
+    inputs,
+    project,
+)
 from genre_utils.models.layers import Cepstrum
 
 SR = 22050
@@ -192,5 +201,5 @@ def test_a_drawn_picture_is_what_a_bundle_reads():
     rng = np.random.default_rng(3)
     fade = np.linspace(0, 1, 30 * SR) ** 4
     y = (0.5 * fade * rng.standard_normal(len(fade))).clip(-1, 1).astype(np.float32)
-    drawn = inputs._mel_of_drawn_picture(y)
+    drawn = gtzan_spectrogram.mel_of_sound(y)
     np.testing.assert_array_equal(drawn, bundle.Preprocessing().spectrogram(y))
