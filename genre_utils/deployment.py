@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from genre_utils.export import INPUT, OUTPUT, quiet
+from genre_utils.export import in_onnx, quiet
 from genre_utils.models.layers import RowScale
 from genre_utils.training import Standardised
 
@@ -123,16 +123,12 @@ def to_onnx(network: nn.Module, x: np.ndarray) -> bytes:
     x : np.ndarray [shape=(n, ...)]
         Some items.
     """
-    example = (torch.from_numpy(np.resize(x, (2, *x.shape[1:]))),)
+    example = torch.from_numpy(np.resize(x, (2, *x.shape[1:])))
     with quiet(), torch.inference_mode():
-        exported = torch.export.export(
-            network.cpu(), example, dynamic_shapes=({0: torch.export.Dim("n")},)
+        program = torch.export.export(
+            network.cpu(), (example,), dynamic_shapes=({0: torch.export.Dim("n")},)
         )
-        program = torch.onnx.export(
-            exported, example, dynamo=True, verbose=False, input_names=[INPUT],
-            output_names=[OUTPUT],
-        )  # fmt: skip
-    return program.model_proto.SerializeToString()
+        return in_onnx(program, example)
 
 
 def to_safetensors(network: nn.Module) -> bytes:

@@ -3,13 +3,13 @@
 import logging
 import tempfile
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from onnxruntime import quantization
-from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
 INPUT, OUTPUT = "levels", "logits"
@@ -36,15 +36,32 @@ def to_onnx(network: nn.Module, *, n_bands: int, n_frames: int = 496) -> bytes:
     network = network.cpu().eval()
     levels = torch.zeros(2, 1, n_bands, n_frames, dtype=torch.uint8)
     any_length = torch.export.Dim("frames", min=_LEAST_FRAMES)
+    return in_onnx(network, levels, dynamic_shapes=({0: torch.export.Dim("n"), 3: any_length},))
+
+
+def in_onnx(
+    network: nn.Module | torch.export.ExportedProgram, example: torch.Tensor, **options
+) -> bytes:
+    """Return a network, or what `torch.export` made of it, as the bytes of an ONNX file.
+
+    Parameters
+    ----------
+    network : nn.Module or torch.export.ExportedProgram
+        Takes one tensor and returns one.
+    example : torch.Tensor [shape=(n, ...)]
+        What it takes.
+    **options
+        For `torch.onnx.export`.
+    """
     with quiet():
         program = torch.onnx.export(
             network,
-            (levels,),
+            (example,),
             dynamo=True,
             verbose=False,
             input_names=[INPUT],
             output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("n"), 3: any_length},),
+            **options,
         )
     return program.model_proto.SerializeToString()
 
@@ -102,11 +119,9 @@ def to_int8(model: bytes, x: np.ndarray) -> bytes:
     .. [1] Jacob et al., "Quantization and training of neural networks for efficient
        integer-arithmetic-only inference", CVPR 2018.
     """
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        plain, folded, small = (Path(folder, name) for name in ("plain", "folded", "small"))
-        plain.write_bytes(model)
-        quant_pre_process(plain, folded, skip_symbolic_shape=True)
-        quantization.quantize_static(
+    return quantised(
+        model,
+        lambda folded, small: quantization.quantize_static(
             folded,
             small,
             _Items(x),
@@ -115,7 +130,25 @@ def to_int8(model: bytes, x: np.ndarray) -> bytes:
             reduce_range=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-        )
+        ),
+    )
+
+
+def quantised(model: bytes, quantise: Callable[[Path, Path], None]) -> bytes:
+    """Return what one of onnxruntime's quantisers, which go from file to file, makes of a network.
+
+    Parameters
+    ----------
+    model : bytes
+        In ONNX.
+    quantise : callable
+        Takes the file of the network with its fixed parts folded, and the one to write.
+    """
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        plain, folded, small = (Path(folder, name) for name in ("plain", "folded", "small"))
+        plain.write_bytes(model)
+        quantization.quant_pre_process(plain, folded, skip_symbolic_shape=True)
+        quantise(folded, small)
         return small.read_bytes()
 
 

@@ -5,7 +5,6 @@ computes it on phones, says where numbers are rounded. The graph still runs in P
 which shows what rounding does to the answers.
 """
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from onnxruntime import quantization
 from torch import nn
 
-from genre_utils.export import quiet
+from genre_utils.export import quantised, quiet
 
 _STATIC = "prepare_pt2e"
 _AWARE = "prepare_qat_pt2e"
@@ -94,14 +93,13 @@ def dynamic_onnx(model: bytes) -> bytes:
     model : bytes
         In ONNX.
     """
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        plain, folded, small = (Path(folder, name) for name in ("plain", "folded", "small"))
-        plain.write_bytes(model)
-        quantization.quant_pre_process(plain, folded, skip_symbolic_shape=True)
-        network = onnx.load(folded)
-        # The quantiser turns dense weights around, and would trip over their former shapes.
-        del network.graph.value_info[:]
-        quantization.quantize_dynamic(
-            network, small, weight_type=quantization.QuantType.QInt8, per_channel=True
-        )
-        return small.read_bytes()
+    return quantised(model, _quantise_dynamically)
+
+
+def _quantise_dynamically(folded: Path, small: Path) -> None:
+    network = onnx.load(folded)
+    # The quantiser turns dense weights around, and would trip over their former shapes.
+    del network.graph.value_info[:]
+    quantization.quantize_dynamic(
+        network, small, weight_type=quantization.QuantType.QInt8, per_channel=True
+    )
