@@ -665,7 +665,8 @@ def _ways(
 
 def hardware(cores: int) -> dict:
     """Return what the times depend on: processor, instructions, cores, versions."""
-    capabilities = torch.cpu.get_capabilities()
+    # PyTorch 2.10, which Colab has, cannot tell.
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     names = ("numpy", "scipy", "librosa", "numba", "matplotlib", "pillow", "torch")
     return {
         "cores": cores,

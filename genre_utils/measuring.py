@@ -203,7 +203,8 @@ def _rounded(value):
 
 def machine() -> dict:
     """Return what times depend on: processor, instructions, cores, versions; no host name."""
-    has = torch.cpu.get_capabilities()
+    # PyTorch 2.10, which Colab has, cannot tell.
+    has = getattr(torch.cpu, "get_capabilities", dict)()
     names = ("torch", "onnxruntime", "executorch", "torchao", "numpy")
     return {
         "cpu": str(has.get("cpu_name") or platform.processor() or platform.machine()),
