@@ -51,7 +51,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "source",
         metavar="FOLDER_OR_TABLE",
         help="a folder with one sub-folder a genre (artists from its tracks.csv), a CSV file with "
-        f"the columns track_id, genre, artist_id, such as features or collect writes, or {known}",
+        "the columns track_id, genre, artist_id (or artist), such as features or collect writes, "
+        f"or {known}",
     )
     split.add_argument("-o", "--output", metavar="SPLIT.csv", type=Path, required=True)
     split.add_argument(
@@ -195,7 +196,7 @@ def _items(source: str) -> tuple["pd.DataFrame", "pd.DataFrame"]:
     if not {"track_id", "genre"} <= set(items.columns):
         raise datasets.DatasetError(
             f"{file}: found the columns {', '.join(map(str, items.columns[:12]))}; expected "
-            "track_id, genre and, to keep artists apart, artist_id"
+            "track_id, genre and, to keep artists apart, artist_id (or artist)"
         )
     for name in ("track_id", "genre"):
         datasets.fail_at(file, items[name].isna().to_numpy(), f"an empty {name}", items[name])
