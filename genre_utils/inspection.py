@@ -68,7 +68,6 @@ _NOISE_FLATNESS = 0.5  # 200 clips of real music: 0.43 at most
 _SHORT_S = 15.0  # nothing that long is short, however long the others are
 _SILENCE = 1e-3
 _MORE_THAN_THERE = 1.02
-_ANALYSED_SR = 22050
 
 
 @dataclass(frozen=True)

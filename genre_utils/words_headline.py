@@ -123,18 +123,6 @@ def headlines_alt(headlines: pd.DataFrame, anchors: pd.DataFrame) -> str:
     )
 
 
-def seeds_line(seeds: pd.DataFrame) -> str:
-    """Return how far seeds lie apart, from `tables_transfer.seeds`."""
-    if seeds.empty:
-        return "No network is stored."
-    parts = [
-        f"{row['title']} {row['lowest']:.2f} to {row['highest']:.2f} over {row['n_seeds']:.0f} "
-        f"(mean {row['mean']:.2f}; their averaged predictions {row['of_the_mean']:.2f})"
-        for _, row in seeds.iterrows()
-    ]
-    return f"Seeds: {'; '.join(parts)}."
-
-
 def shared_artist_line(shared: pd.DataFrame, without: pd.DataFrame) -> str:
     """Return what artists on both sides change.
 

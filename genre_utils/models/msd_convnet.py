@@ -611,7 +611,6 @@ class Classifier(nn.Module):
     ):
         super().__init__()
         self.network = MsdConvnet(network.weights)
-        self.network.requires_grad_(True)
         self.statistics = statistics
         self.register_buffer("mean", torch.from_numpy(features.mean(axis=0)))
         self.register_buffer("std", torch.from_numpy(np.maximum(features.std(axis=0), 1e-3)))
