@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,16 @@ import torch
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from genre_utils import experiments, inputs, progress, project, splits, systems, training
+from genre_utils import (
+    experiments,
+    inputs,
+    occlusion,
+    progress,
+    project,
+    splits,
+    systems,
+    training,
+)
 from genre_utils.datasets import Dataset
 from genre_utils.experiments import Store, StudyResult, Task, Unit
 from genre_utils.inputs import Input, InputError
@@ -34,8 +44,6 @@ STAGES = {
     "inner": "artist-grouped folds inside the fault-filtered training part; no test part is seen",
 }
 """How a network makes use of a validation part."""
-
-_PATCHES = (8, 15)
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ def run_networks(
     StudyResult
         Its ``runs`` have ``n_parameters, weights_mb, epochs, best_epoch, train_accuracy,
         validation_accuracy, fit_s, pretrained``; ``history``, one dict an epoch; and
-        ``heard`` (see `occlusion`).
+        ``heard`` (see `occlusion.probability_lost`).
 
     Raises
     ------
@@ -408,8 +416,8 @@ class NetworkWork(_Work):
             if not len(of_genre):
                 continue
             clearest = of_genre[probabilities[of_genre, number].argmax()]
-            x = self.data.x[seen[clearest]]
-            drop = occlusion(network, x, number)
+            x = self.data.x[seen[clearest], 0]
+            drop = occlusion.probability_lost(partial(training.predict, network), x, number)
             maps.append(
                 {
                     "track_id": items["track_id"].iloc[seen[clearest]],
@@ -478,39 +486,6 @@ def build(
     shape = (x[0] if isinstance(x, tuple) else x).shape[1:]
     network = system.build(shape, n_classes, pretrained)
     return training.standardised(network, x) if system.scaled else network
-
-
-def occlusion(network: nn.Module, x: np.ndarray, genre: int) -> np.ndarray:
-    """Measure how much a genre's probability falls when a patch of a spectrogram is hidden [1]_.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Trained on spectrograms.
-    x : np.ndarray [shape=(1, n_bands, n_frames)]
-        One spectrogram.
-    genre : int
-        Number of the genre.
-
-    Returns
-    -------
-    drop : np.ndarray [shape=(8, 15)]
-        Low bands first, in the order of time; negative where hiding helps. A patch is
-        hidden behind the spectrogram's mean.
-
-    References
-    ----------
-    .. [1] Zeiler & Fergus, "Visualizing and understanding convolutional networks",
-       ECCV 2014.
-    """
-    rows, columns = _PATCHES
-    hidden = np.repeat(x[None], rows * columns + 1, axis=0)
-    bands = np.array_split(np.arange(x.shape[1]), rows)
-    frames = np.array_split(np.arange(x.shape[2]), columns)
-    for position, (band, frame) in enumerate((b, f) for b in bands for f in frames):
-        hidden[position, :, band[0] : band[-1] + 1, frame[0] : frame[-1] + 1] = x.mean()
-    probability = training.predict(network, hidden)[:, genre]
-    return (probability[-1] - probability[:-1]).reshape(rows, columns)
 
 
 def mfcc_statistics(x: np.ndarray, *, n_mfcc: int = 20) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genre_utils import bundle, inference
+from genre_utils import bundle, inference, occlusion
 from genre_utils.bundle import Bundle
 from genre_utils.inference import Prediction, Window
 
@@ -18,9 +18,6 @@ LONGEST_S = 600.0
 
 SEGMENT_S = 5.0
 """Length in seconds of the steps of genre over time."""
-
-PATCHES = (8, 15)
-"""Bands and moments that are hidden one by one."""
 
 _POINTS_PER_S = 20
 
@@ -116,49 +113,6 @@ def hear(
     )
 
 
-def occlusion(
-    model: Bundle, S: np.ndarray, genre: int, *, n_frames: int | None = None
-) -> np.ndarray:
-    """Measure how much a genre's probability falls when a patch of a spectrogram is hidden [1]_.
-
-    Parameters
-    ----------
-    model : Bundle
-        What hears it.
-    S : np.ndarray [shape=(n_mels, n_columns), dtype=uint8]
-        One spectrogram.
-    genre : int
-        Number of the genre.
-    n_frames : int, optional
-        After how many columns a short sound begins anew; a patch is hidden each time.
-
-    Returns
-    -------
-    drop : np.ndarray [shape=(8, n_moments), dtype=float64]
-        Low bands first; negative where hiding helps. A patch is hidden behind the
-        spectrogram's mean.
-
-    References
-    ----------
-    .. [1] Zeiler & Fergus, "Visualizing and understanding convolutional networks",
-       ECCV 2014.
-    """
-    n_frames = n_frames or S.shape[1]
-    n_bands, n_moments = PATCHES[0], min(PATCHES[1], n_frames)
-    band = _parts(S.shape[0], n_bands)[:, None]
-    moment = _parts(n_frames, n_moments)[np.arange(S.shape[1]) % n_frames]
-    patch = band * n_moments + moment
-    mean = np.uint8(round(float(S.mean())))
-    hidden = np.where(patch == np.arange(n_bands * n_moments)[:, None, None], mean, S)
-    probabilities = model.probabilities(np.concatenate([S[None], hidden])[:, None])[:, genre]
-    return (probabilities[0] - probabilities[1:]).reshape(n_bands, n_moments)
-
-
-def _parts(n_items: int, n_parts: int) -> np.ndarray:
-    """Return the part that each item belongs to, of parts as large as each other."""
-    return np.arange(n_items) * n_parts // n_items
-
-
 @dataclass
 class _Seen:
     """Keeps what is to be seen of each window, and the samples of the clearest ones."""
@@ -202,7 +156,7 @@ class _Seen:
             genre=genre,
             probability=probability,
             S=S[:, :n_frames],
-            drop=occlusion(self.model, S, number, n_frames=n_frames),
+            drop=occlusion.probability_lost(self.model.probabilities, S, number, n_frames=n_frames),
             y=window.y,
             sr=sr,
         )

@@ -23,6 +23,7 @@ from genre_utils import (
     cli,
     hearing,
     inference,
+    occlusion,
     plots_demo,
     tables_demo,
     words_demo,
@@ -267,13 +268,14 @@ def test_occlusion_finds_what_a_network_listens_to(model):
     """The tiny network hears levels: hiding the loud low third costs, the rest helps."""
     S = np.full((80, 90), 20, np.uint8)
     S[:27] = 200
-    drop = hearing.occlusion(model, S, genre=0)
-    assert drop.shape == hearing.PATCHES
+    drop = occlusion.probability_lost(model.probabilities, S, 0)
+    assert drop.shape == occlusion.PATCHES
     assert (drop[:2] > 0).all() and (drop[3:] <= 0).all()
     # A sound that is repeated is hidden in each repetition: that costs as much as in one.
     S[:, 45:] = S[:, :45] = np.where(np.arange(45) < 9, 250, S[:, :45])
-    once = hearing.occlusion(model, S[:, :45], genre=0)
-    np.testing.assert_allclose(hearing.occlusion(model, S, 0, n_frames=45), once, atol=1e-6)
+    once = occlusion.probability_lost(model.probabilities, S[:, :45], 0)
+    again = occlusion.probability_lost(model.probabilities, S, 0, n_frames=45)
+    np.testing.assert_allclose(again, once, atol=1e-6)
 
 
 def test_examples_are_heard(model, server):
