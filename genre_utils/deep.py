@@ -24,7 +24,7 @@ from genre_utils import (
     training,
 )
 from genre_utils.datasets import Dataset
-from genre_utils.experiments import Store, StudyResult, Task, Unit
+from genre_utils.experiments import Plan, Store, StudyResult, Task, Unit
 from genre_utils.inputs import Input, InputError
 from genre_utils.models import resnet
 from genre_utils.models.classical import CLASSICAL
@@ -128,21 +128,17 @@ def run_networks(
     store = Store(study, outputs)
     if project.from_predictions() or not dataset.available:
         return store.load()
-    plan = _Plan(dataset, store, elsewhere)
+    plan = _NetworkPlan(dataset, store, elsewhere)
     for group in groups:
         plan.add(group)
-    if not plan.tasks:
-        why = plan.impossible[0]["reason"] if plan.impossible else "no system was named"
-        raise ProjectError(f"{dataset.title}: nothing can be trained: {why}")
-    return store.run(plan.tasks, impossible=pd.DataFrame(plan.impossible), desc="training")
+    return plan.run(store, dataset)
 
 
-class _Plan:
+class _NetworkPlan(Plan):
     """The units of a study on networks, and what the data cannot answer."""
 
     def __init__(self, dataset: Dataset, store: Store, elsewhere: Dataset | None):
-        self.tasks: list[Task] = []
-        self.impossible: list[dict] = []
+        super().__init__()
         self._dataset, self._store, self._elsewhere = dataset, store, elsewhere
         self._inputs: dict[tuple[str, float], Input | InputError] = {}
         self._weights: bool | None = None
@@ -247,16 +243,14 @@ class _Plan:
         return self._weights
 
     def _note(self, group, system, segment_s, protocol, source, n_tracks, reason) -> None:
-        self.impossible.append(
-            {
-                "model": system.name,
-                "segment_s": segment_s,
-                "source": source,
-                "protocol": protocol,
-                "stage": group.stage,
-                "n_tracks": n_tracks,
-                "reason": str(reason),
-            }
+        self.note(
+            reason,
+            model=system.name,
+            segment_s=segment_s,
+            source=source,
+            protocol=protocol,
+            stage=group.stage,
+            n_tracks=n_tracks,
         )
 
 

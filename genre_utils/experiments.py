@@ -110,6 +110,39 @@ class StudyResult:
     impossible: pd.DataFrame
 
 
+class Plan:
+    """The units of a study, and what the data cannot answer.
+
+    Attributes
+    ----------
+    tasks : list of Task
+        What is to be run.
+    impossible : list of dict
+        One a setting that cannot be: what it is, and the ``reason``.
+    """
+
+    def __init__(self):
+        self.tasks: list[Task] = []
+        self.impossible: list[dict] = []
+
+    def note(self, reason: Exception, **setting) -> None:
+        """Keep the reason why there is no unit of a setting."""
+        self.impossible.append({**setting, "reason": str(reason)})
+
+    def run(self, store: "Store", dataset: Dataset) -> StudyResult:
+        """Run the units.
+
+        Raises
+        ------
+        ProjectError
+            If there is none.
+        """
+        if not self.tasks:
+            why = self.impossible[0]["reason"] if self.impossible else "nothing was named"
+            raise ProjectError(f"{dataset.title}: nothing can be trained: {why}")
+        return store.run(self.tasks, impossible=pd.DataFrame(self.impossible), desc="training")
+
+
 class Store:
     """The finished units of one study, on disk.
 
@@ -345,7 +378,7 @@ def run_classical(
     store = Store(study, outputs)
     if project.from_predictions() or not dataset.available:
         return store.load()
-    plan = _Plan(dataset, n_trials)
+    plan = _ClassicalPlan(dataset, n_trials)
     tables = plan.tables([*segment_lengths, fair_segment_s], protocols)
     strict = _strictest(tables.get(importance_segment_s), protocols, n_folds, seed)
     for segment_s in segment_lengths:
@@ -362,10 +395,7 @@ def run_classical(
             )
     for protocol in protocols:
         plan.add(tables.get(fair_segment_s), protocol, "fair", fair_models, fair_seeds, n_folds, [])
-    if not plan.tasks:
-        why = plan.impossible[0]["reason"] if plan.impossible else "no model was named"
-        raise ProjectError(f"{dataset.title}: nothing can be trained: {why}")
-    return store.run(plan.tasks, impossible=pd.DataFrame(plan.impossible), desc="training")
+    return plan.run(store, dataset)
 
 
 def _strictest(table, protocols: list[str], n_folds: int, seed: int) -> str | None:
@@ -381,12 +411,11 @@ def _strictest(table, protocols: list[str], n_folds: int, seed: int) -> str | No
     return None
 
 
-class _Plan:
+class _ClassicalPlan(Plan):
     """The units of a study on classical models, and what the data cannot answer."""
 
     def __init__(self, dataset: Dataset, n_trials: int):
-        self.tasks: list[Task] = []
-        self.impossible: list[dict] = []
+        super().__init__()
         self._dataset, self._n_trials = dataset, n_trials
 
     def tables(self, lengths: list[float], protocols: list[str]) -> dict:
@@ -401,15 +430,13 @@ class _Plan:
         return tables
 
     def _note(self, segment_s, source, protocol, stage, n_tracks, reason) -> None:
-        self.impossible.append(
-            {
-                "segment_s": segment_s,
-                "source": source,
-                "protocol": protocol,
-                "stage": stage,
-                "n_tracks": n_tracks,
-                "reason": str(reason),
-            }
+        self.note(
+            reason,
+            segment_s=segment_s,
+            source=source,
+            protocol=protocol,
+            stage=stage,
+            n_tracks=n_tracks,
         )
 
     def add(self, table, protocol, stage, models, seeds, n_folds, measured) -> None:
