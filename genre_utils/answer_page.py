@@ -9,8 +9,9 @@ import numpy as np
 import soundfile as sf
 from PIL import Image
 
-from genre_utils import gtzan_spectrogram, inference
+from genre_utils import inference
 from genre_utils.bundle import Bundle
+from genre_utils.gtzan_spectrogram import hertz_ticks, mel_centres
 from genre_utils.hearing import SEGMENT_S, CloseUp, Hearing
 
 SHOWN_GENRES = 5
@@ -18,7 +19,6 @@ SHOWN_GENRES = 5
 
 _MOST_POINTS = 700
 _NOTHING_LOST = 0.005
-_HZ_TICKS = (200, 1000, 3000, 8000)
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 _MOST_TICKS = 5
 
@@ -302,11 +302,9 @@ def _numbers(hearing: Hearing) -> str:
 
 def _hertz(model: Bundle) -> str:
     """Return labels of frequency that lie over a picture of mel bands."""
-    centres = gtzan_spectrogram.mel_centres(model.preprocessing.n_mels)
-    places = np.interp(_HZ_TICKS, centres, (np.arange(len(centres)) + 0.5) / len(centres))
+    ticks = hertz_ticks(mel_centres(model.preprocessing.n_mels))
     return "".join(
-        f'<em style="bottom:{100 * place:.1f}%">{hz:,} Hz</em>'
-        for hz, place in zip(_HZ_TICKS, places, strict=True)
+        f'<em style="bottom:{100 * place:.1f}%">{hz:,} Hz</em>' for hz, place in ticks.items()
     )
 
 

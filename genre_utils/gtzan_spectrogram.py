@@ -27,6 +27,7 @@ _TAPER = 0.25
 _BIN_HZ = SR / _N_FFT
 _FULL_SCALE, _LEAST_PEAK = 32768, 0.5
 _TOP_HZ = SR / 2
+_TICKS_HZ = (200, 1000, 3000, 8000)
 
 # Slaney's scale: even steps of 200/3 Hz up to 1,000 Hz, even ratios from there on.
 _LINEAR_HZ, _LINEAR_UP_TO_HZ, _LOG_STEP = 200 / 3, 1000.0, np.log(6.4) / 27
@@ -173,6 +174,23 @@ def mel_centres(n_bands: int) -> np.ndarray:
     The scale is that of Slaney's Auditory Toolbox (1998), as in librosa.
     """
     return _mel_edges(n_bands)[1:-1]
+
+
+def hertz_ticks(band_hz: np.ndarray) -> dict[int, float]:
+    """Return what to write beside a picture of bands, and where.
+
+    Parameters
+    ----------
+    band_hz : np.ndarray [shape=(n_bands,)]
+        Centre of each band in Hz, ascending; of mel bands, `mel_centres`.
+
+    Returns
+    -------
+    dict of int to float
+        Round frequencies in Hz → how high they lie, from 0 (the foot) to 1 (the top).
+    """
+    middles = (np.arange(len(band_hz)) + 0.5) / len(band_hz)
+    return {hz: float(np.interp(hz, band_hz, middles)) for hz in _TICKS_HZ}
 
 
 def _mel_edges(n_bands: int) -> np.ndarray:

@@ -45,20 +45,33 @@ def styled(function):
     return wrapper
 
 
-def _empty_figure(why: str) -> Figure:
+@styled
+def nothing(why: str) -> Figure:
+    """Draw a small figure that says what is missing."""
     figure, axis = plt.subplots(figsize=(6, 1))
     axis.axis("off")
     axis.text(0.5, 0.5, why, ha="center", va="center")
     return figure
 
 
-def _errors(table: pd.DataFrame, value: str) -> list[pd.Series]:
-    """Return the lengths of error bars below and above a value.
+def errors(
+    table: pd.DataFrame, value: str, low: str | None = None, high: str | None = None
+) -> list[pd.Series]:
+    """Return the lengths of error bars below and above a column's values.
 
     None is negative: a mean may lie outside its own percentiles, and an interval may miss
     its end by a rounding error.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        One row a value.
+    value : str
+        Its column.
+    low, high : str, optional
+        Columns of the ends; by default the value's own, ``_low`` and ``_high``.
     """
-    low, high = table[f"{value}_low"], table[f"{value}_high"]
+    low, high = table[low or f"{value}_low"], table[high or f"{value}_high"]
     return [(table[value] - low).clip(lower=0), (high - table[value]).clip(lower=0)]
 
 
@@ -96,11 +109,10 @@ def _draw_ladder(axis, table: pd.DataFrame, chance: float) -> None:
     for i, (name, rows) in enumerate(groups):
         rows = rows.set_index("protocol").reindex(protocols)
         x = np.arange(len(protocols)) + 0.1 * (i - middle)
-        errors = _errors(rows, "accuracy")
         axis.plot(x, rows["accuracy"], color=PALETTE[i], alpha=0.35)
         axis.errorbar(
-            x, rows["accuracy"], errors, color=PALETTE[i], fmt="osD^v"[i % 5], capsize=3,
-            label=name,
+            x, rows["accuracy"], errors(rows, "accuracy"), color=PALETTE[i], fmt="osD^v"[i % 5],
+            capsize=3, label=name,
         )  # fmt: skip
         side = -1 if i < middle else 1
         for position, value in zip(x, rows["accuracy"], strict=True):
@@ -141,10 +153,10 @@ def accuracy_intervals(table: pd.DataFrame, *, title: str, chance: float) -> Fig
     for i, protocol in enumerate(protocols):
         rows = table[table["protocol"] == protocol]
         y = [models.index(name) + 0.16 * ((len(protocols) - 1) / 2 - i) for name in rows["title"]]
-        errors = _errors(rows, "accuracy")
         axes.errorbar(
-            rows["accuracy"], y, xerr=errors, fmt="osD^"[i % 4], color=PALETTE[i], markersize=5,
-            capsize=2, label=PROTOCOL_TITLES[protocol].replace("\n", " "),
+            rows["accuracy"], y, xerr=errors(rows, "accuracy"), fmt="osD^"[i % 4],
+            color=PALETTE[i], markersize=5, capsize=2,
+            label=PROTOCOL_TITLES[protocol].replace("\n", " "),
         )  # fmt: skip
     axes.axvline(chance, color="0.5", linestyle=":")
     axes.set_yticks(range(len(models)), models)
@@ -195,10 +207,10 @@ def recall_and_confidence(table: pd.DataFrame, *, title: str) -> Figure:
     table = table.sort_values("recall")
     figure, axes = plt.subplots(figsize=(7, 4.2))
     y = np.arange(len(table))
-    errors = _errors(table, "recall")
     axes.errorbar(
-        table["recall"], y, xerr=errors, fmt="o", color=PALETTE[0], capsize=3, label="recall"
-    )
+        table["recall"], y, xerr=errors(table, "recall"), fmt="o", color=PALETTE[0], capsize=3,
+        label="recall",
+    )  # fmt: skip
     axes.scatter(
         table["confidence"], y, marker="D", s=36, facecolors="white", edgecolors=PALETTE[1],
         linewidths=1.6, zorder=3, label="mean confidence",
@@ -226,14 +238,15 @@ def importance(table: pd.DataFrame, *, title: str, top: int = 15) -> Figure:
     """
     groups = list(table.groupby("title", sort=False))
     if not groups:
-        return _empty_figure("nothing was measured on this data")
+        return nothing("nothing was measured on this data")
     figure, axes = plt.subplots(
         1, len(groups), figsize=(4.6 * len(groups), 0.26 * top + 1.2), sharex=True, squeeze=False
     )
     for axis, (name, rows) in zip(axes[0], groups, strict=True):
         rows = rows.nlargest(top, "drop").iloc[::-1]
-        errors = _errors(rows, "drop")
-        axis.barh(rows["feature"], rows["drop"], xerr=errors, color=PALETTE[0], ecolor="0.3")
+        axis.barh(
+            rows["feature"], rows["drop"], xerr=errors(rows, "drop"), color=PALETTE[0], ecolor="0.3"
+        )
         axis.set_title(name)
         axis.set_xlabel("accuracy lost when shuffled")
         axis.grid(axis="y", visible=False)
@@ -255,7 +268,7 @@ def series_gallery(pictures: dict[str, np.ndarray], *, seconds: float, ylabel: s
         What the vertical axis counts.
     """
     if not pictures:
-        return _empty_figure("no audio here")
+        return nothing("no audio here")
     columns = min(5, len(pictures))
     rows = -(-len(pictures) // columns)
     figure, axes = plt.subplots(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from genre_utils.plots import PALETTE, styled
+from genre_utils.plots import PALETTE, errors, nothing, styled
 from genre_utils.tables_compression import milliseconds
 
 _FAMILIES = {
@@ -72,7 +72,7 @@ def pareto(table: pd.DataFrame, *, chance: float) -> Figure:
     )
     axis.xaxis.set_minor_locator(NullLocator())
     if chance >= axis.get_ylim()[0]:
-        axis.axhline(chance, color="0.6", linestyle=":", linewidth=1, label="chance")
+        axis.axhline(chance, color="0.6", linestyle=":", linewidth=1, label="guessing")
     axis.set_xlabel("smallest file that the network is kept in")
     axis.set_ylabel("accuracy on the fault-filtered test")
     axis.set_title("Accuracy against size; bars: 95 % intervals; area: milliseconds on one thread")
@@ -201,10 +201,7 @@ def runtimes(times: pd.DataFrame, titles: dict[str, str]) -> Figure:
     rows = times[(times["threads"] == 1) & times["model"].isin(titles)]
     models = [name for name in titles if name in set(rows["model"])]
     if not models:
-        figure, axis = plt.subplots(figsize=(6, 1))
-        axis.axis("off")
-        axis.text(0.5, 0.5, "nothing was measured", ha="center", va="center")
-        return figure
+        return nothing("nothing was measured")
     figure, axis = plt.subplots(figsize=(9, 0.42 * len(models) + 1.7))
     styles = {"PyTorch": (PALETTE[7], "s"), "onnxruntime": (PALETTE[0], "o"),
               "ExecuTorch": (PALETTE[1], "^"), "bundle": (PALETTE[2], "D")}  # fmt: skip
@@ -216,9 +213,8 @@ def runtimes(times: pd.DataFrame, titles: dict[str, str]) -> Figure:
         # A little apart, so that equal times do not hide each other.
         shift = 0.16 * (list(styles).index(runtime) - 1.5)
         y = [models.index(name) + shift for name in found["model"]]
-        errors = [found["ms"] - found["ms_low"], found["ms_high"] - found["ms"]]
         axis.errorbar(
-            found["ms"], y, xerr=np.clip(errors, 0, None), fmt=marker, color=color, capsize=2,
+            found["ms"], y, xerr=errors(found, "ms"), fmt=marker, color=color, capsize=2,
             label=names.get(runtime, runtime), linestyle="",
         )  # fmt: skip
     axis.set_xscale("log")

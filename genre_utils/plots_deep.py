@@ -6,10 +6,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from genre_utils.plots import PALETTE, PROTOCOL_TITLES, _empty_figure, _errors, styled
+from genre_utils.gtzan_spectrogram import hertz_ticks
+from genre_utils.plots import PALETTE, PROTOCOL_TITLES, errors, nothing, styled
 
 _MARKERS = "osD^vPX"
-_HZ_TICKS = (300, 1000, 3000, 10000)
 _RELATIONS = {
     "same track": PALETTE[3],
     "same artist": PALETTE[1],
@@ -53,7 +53,7 @@ def learning_curves(curves: pd.DataFrame, *, title: str) -> Figure:
         What the figure says.
     """
     if curves.empty:
-        return _empty_figure("no network was trained epoch by epoch on this data")
+        return nothing("no network was trained epoch by epoch on this data")
     several = curves.groupby("title")["segment_s"].nunique().max() > 1
     keys = ["title", "segment_s"] if several else ["title"]
     groups = list(curves.groupby(keys, sort=False))
@@ -122,7 +122,7 @@ def occlusion(heard: list[dict], *, band_hz: np.ndarray, title: str) -> Figure:
         What the figure says.
     """
     if not heard:
-        return _empty_figure("no map was recorded on this data")
+        return nothing("no map was recorded on this data")
     band_hz = np.asarray(band_hz, dtype=float)
     columns = min(5, len(heard))
     rows = -(-len(heard) // columns)
@@ -131,8 +131,7 @@ def occlusion(heard: list[dict], *, band_hz: np.ndarray, title: str) -> Figure:
         sharey=True, squeeze=False,
     )  # fmt: skip
     limit = max(float(np.abs(track["drop"]).max()) for track in heard) or 1.0
-    ticks = [hz for hz in _HZ_TICKS if band_hz[0] <= hz <= band_hz[-1]]
-    places = np.interp(ticks, band_hz, np.arange(len(band_hz)) + 0.5)
+    ticks = hertz_ticks(band_hz)
     for axis, track in zip(axes.flat, heard, strict=False):
         image = axis.imshow(
             np.asarray(track["drop"], dtype=float), origin="lower", aspect="auto",
@@ -143,6 +142,7 @@ def occlusion(heard: list[dict], *, band_hz: np.ndarray, title: str) -> Figure:
         axis.set_title(
             track["genre"] + ("" if right else f"\ntaken for {track['predicted']}"), fontsize=9.5
         )
+        places = [len(band_hz) * place for place in ticks.values()]
         axis.set_yticks(places, [f"{hz:,}" for hz in ticks])
         axis.grid(visible=False)
     for axis in axes.flat[len(heard) :]:
@@ -180,7 +180,7 @@ def segment_length(
         & accuracy["accuracy"].notna()
     ]
     if rows.empty:
-        return _empty_figure("no segment length could be answered on this data")
+        return nothing("no segment length could be answered on this data")
     lengths = sorted(rows["segment_s"].unique())
     figure, axes = plt.subplots(1, 2, figsize=(13, 5), sharey=True)
     what = {"segment": "Each segment answers", "track": "A track's segments vote"}
@@ -215,7 +215,7 @@ def segment_length(
 def _draw_length(axis, line: pd.DataFrame, lengths: list[float], i: int, j: int, shift: float):
     x = np.array([lengths.index(s) for s in line["segment_s"]]) + shift
     axis.errorbar(
-        x, line["accuracy"], _errors(line, "accuracy"), color=PALETTE[i], markersize=5,
+        x, line["accuracy"], errors(line, "accuracy"), color=PALETTE[i], markersize=5,
         marker=_MARKERS[j], linestyle=("-", "--", ":", "-.")[j], capsize=2, elinewidth=1,
         markerfacecolor=PALETTE[i] if j == 0 else "white",
     )  # fmt: skip
@@ -249,7 +249,7 @@ def genre_by_length(table: pd.DataFrame, *, title: str) -> Figure:
         What the figure says.
     """
     if table.empty:
-        return _empty_figure("no segment length could be answered on this data")
+        return nothing("no segment length could be answered on this data")
     recall = table.pivot(index="genre", columns="segment_s", values="recall")
     recall = recall.loc[recall.mean(axis=1).sort_values(ascending=False).index]
     figure, axis = plt.subplots(
@@ -280,7 +280,7 @@ def costs(table: pd.DataFrame, *, title: str) -> Figure:
         What the figure says.
     """
     if table.empty:
-        return _empty_figure("nothing was trained on this data")
+        return nothing("nothing was trained on this data")
     lengths = sorted(table["segment_s"].unique())
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4))
     measures = {"n_parameters": "parameters", "fit_s": "seconds for one training run"}
@@ -316,7 +316,7 @@ def differences(table: pd.DataFrame, *, title: str, claim: float | None = None) 
         A published difference, drawn as a line.
     """
     if table.empty:
-        return _empty_figure("no pair could be compared on this data")
+        return nothing("no pair could be compared on this data")
     rows = table.iloc[::-1].reset_index(drop=True)
     figure, axis = plt.subplots(figsize=(8, 0.62 * len(rows) + 1.5))
     protocols = [p for p in PROTOCOL_TITLES if p in set(rows["protocol"])]
@@ -364,7 +364,7 @@ def distances(table: pd.DataFrame, *, title: str) -> Figure:
     """
     rows = table[table["distance"] == "euclidean"]
     if rows.empty:
-        return _empty_figure("no distance could be measured on this data")
+        return nothing("no distance could be measured on this data")
     lengths = sorted(rows["segment_s"].unique())
     figure, (left, *others) = plt.subplots(
         1, 3, figsize=(13, 4.2), width_ratios=(1.3, 1, 1), sharex=True
@@ -372,7 +372,7 @@ def distances(table: pd.DataFrame, *, title: str) -> Figure:
     x = np.arange(len(lengths))
     for i, (relation, colour) in enumerate(_RELATIONS.items()):
         of = rows[rows["relation"] == relation].set_index("segment_s").reindex(lengths)
-        spread = [(of["median"] - of["low_quartile"]), (of["high_quartile"] - of["median"])]
+        spread = errors(of, "median", "low_quartile", "high_quartile")
         left.errorbar(
             x + 0.08 * (i - 1.5), of["median"], spread, color=colour, marker=_MARKERS[i],
             markersize=5, capsize=2, elinewidth=1, label=relation,

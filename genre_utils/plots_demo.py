@@ -4,11 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from genre_utils.gtzan_spectrogram import mel_centres
+from genre_utils.gtzan_spectrogram import hertz_ticks, mel_centres
 from genre_utils.hearing import Hearing
 from genre_utils.plots import PALETTE, styled
-
-_HZ_TICKS = (200, 1000, 3000, 8000)
 
 
 @styled
@@ -90,6 +88,6 @@ def _spectrogram(axis, S: np.ndarray, start_s: float, end_s: float) -> None:
 
 
 def _in_hertz(axis, n_mels: int) -> None:
-    places = np.interp(_HZ_TICKS, mel_centres(n_mels), np.arange(n_mels) + 0.5)
-    axis.set_yticks(places, [f"{hz:,}" for hz in _HZ_TICKS])
+    ticks = hertz_ticks(mel_centres(n_mels))
+    axis.set_yticks([n_mels * place for place in ticks.values()], [f"{hz:,}" for hz in ticks])
     axis.set_ylabel("Hz (mel scale)")

@@ -10,7 +10,7 @@ from matplotlib.patheffects import withStroke
 
 from genre_utils.eda import TEMPO_RANGE, Case
 from genre_utils.feature_report import feature_group
-from genre_utils.plots import PALETTE, styled
+from genre_utils.plots import PALETTE, nothing, styled
 
 _MARKERS = "osD^vPX<>*"
 _OUTLINE = [withStroke(linewidth=3.5, foreground="white")]
@@ -32,15 +32,6 @@ _PICTURES = {
 }  # fmt: skip
 _SHADES = 20  # more than the eye tells apart at this size, few enough for small files
 _TITLES = {"rms": "loudness (RMS)"}
-
-
-@styled
-def nothing(text: str) -> Figure:
-    """Draw a small figure that says what is missing."""
-    figure, axis = plt.subplots(figsize=(6, 1))
-    axis.axis("off")
-    axis.text(0.5, 0.5, text, ha="center", va="center", color="0.3")
-    return figure
 
 
 @styled

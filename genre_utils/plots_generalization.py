@@ -5,17 +5,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from genre_utils.plots import PALETTE, confusion_matrices, styled
+from genre_utils.plots import PALETTE, confusion_matrices, errors, nothing, styled
 
 _MARKERS = "oDs^v"
 _LEAST_SPAN, _MARGIN = 0.15, 0.03
-
-
-def _empty(why: str) -> Figure:
-    figure, axis = plt.subplots(figsize=(6, 1))
-    axis.axis("off")
-    axis.text(0.5, 0.5, why, ha="center", va="center")
-    return figure
 
 
 @styled
@@ -31,7 +24,7 @@ def home_and_away(table: pd.DataFrame, *, home: str, away: str) -> Figure:
         Names of the two.
     """
     if table.empty:
-        return _empty("no music from elsewhere here")
+        return nothing("no music from elsewhere here")
     names = list(dict.fromkeys(table["title"]))
     panels = list(table.groupby("answers", sort=False))
     figure, axes = plt.subplots(
@@ -40,13 +33,11 @@ def home_and_away(table: pd.DataFrame, *, home: str, away: str) -> Figure:
     for axis, (answers, rows) in zip(axes[0], panels, strict=True):
         for i, (column, label) in enumerate((("home", home), ("away", away))):
             y = np.array([names.index(name) for name in rows["title"]]) + 0.2 * (i - 0.5)
-            low, high = rows[f"{column}_low"], rows[f"{column}_high"]
-            errors = [(rows[column] - low).clip(lower=0), (high - rows[column]).clip(lower=0)]
             axis.errorbar(
-                rows[column], y, xerr=errors, fmt=_MARKERS[i], color=PALETTE[i], capsize=3,
-                label=label if axis is axes[0][0] else None,
+                rows[column], y, xerr=errors(rows, column), fmt=_MARKERS[i], color=PALETTE[i],
+                capsize=3, label=label if axis is axes[0][0] else None,
             )  # fmt: skip
-            for value, end, at in zip(rows[column], high, y, strict=True):
+            for value, end, at in zip(rows[column], rows[f"{column}_high"], y, strict=True):
                 axis.annotate(
                     f"{value:.2f}", (end, at), xytext=(5, 0), textcoords="offset points",
                     va="center", fontsize=9, color=PALETTE[i],
@@ -75,7 +66,7 @@ def genres(table: pd.DataFrame, *, home: str, away: str) -> Figure:
     """
     value = "recall" if "recall" in table else "recall_home"
     if table.empty:
-        return _empty("no predictions here")
+        return nothing("no predictions here")
     table = table.sort_values(value)
     figure, axis = plt.subplots(figsize=(8, 0.55 * len(table) + 1.8))
     rows = np.arange(len(table))
@@ -84,12 +75,11 @@ def genres(table: pd.DataFrame, *, home: str, away: str) -> Figure:
         ending = f"_{which}" if which else ""
         if f"recall{ending}" not in table:
             continue
-        recall = table[f"recall{ending}"].astype(float)
-        low, high = (table[f"recall_{end}{ending}"].astype(float) for end in ("low", "high"))
-        errors = [(recall - low).clip(lower=0), (high - recall).clip(lower=0)]
+        columns = [f"recall{end}{ending}" for end in ("", "_low", "_high")]
+        recalls = table[columns].astype(float)
         axis.errorbar(
-            recall, rows + shift, xerr=errors, fmt="o", color=PALETTE[i], capsize=3,
-            label=f"recall, {label}",
+            recalls[columns[0]], rows + shift, xerr=errors(recalls, *columns), fmt="o",
+            color=PALETTE[i], capsize=3, label=f"recall, {label}",
         )  # fmt: skip
         axis.plot(
             table[f"confidence{ending}"].astype(float), rows + shift, _MARKERS[1],
@@ -107,7 +97,7 @@ def genres(table: pd.DataFrame, *, home: str, away: str) -> Figure:
 def confusions(matrices: dict[str, pd.DataFrame]) -> Figure:
     """Draw confusion matrices as `plots.confusion_matrices` does, or say that there are none."""
     if not matrices:
-        return _empty("no predictions here")
+        return nothing("no predictions here")
     figure = confusion_matrices(matrices)
     figure.set_figheight(2.0 + 0.38 * max(map(len, matrices.values())))
     return figure
@@ -123,7 +113,7 @@ def reliability(table: pd.DataFrame) -> Figure:
         As `tables_generalization.reliability` returns it.
     """
     if table.empty:
-        return _empty("no predictions here")
+        return nothing("no predictions here")
     figure, axis = plt.subplots(figsize=(6.4, 5.2))
     axis.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="as sure as right")
     for i, (music, rows) in enumerate(table.groupby("music", sort=False)):
@@ -156,7 +146,7 @@ def coverage(table: pd.DataFrame, *, thresholds: tuple[float, ...], fewest: int 
         Lines begin where so many clips are answered.
     """
     if table.empty:
-        return _empty("no predictions here")
+        return nothing("no predictions here")
     figure, axis = plt.subplots(figsize=(8, 4.6))
     for i, (music, rows) in enumerate(table.groupby("music", sort=False)):
         shown = rows.iloc[fewest - 1 :]
@@ -187,7 +177,7 @@ def damages(table: pd.DataFrame) -> Figure:
         As `tables_generalization.damages` returns it.
     """
     if table.empty:
-        return _empty("no sound here")
+        return nothing("no sound here")
     names = list(dict.fromkeys(table["damage"]))
     panels = list(table.groupby("music", sort=False))
     figure, axes = plt.subplots(
@@ -196,14 +186,11 @@ def damages(table: pd.DataFrame) -> Figure:
     )  # fmt: skip
     for i, (axis, (music, rows)) in enumerate(zip(axes[0], panels, strict=True)):
         y = np.array([names.index(name) for name in rows["damage"]])
-        errors = [
-            (rows["difference"] - rows["low"]).clip(lower=0),
-            (rows["high"] - rows["difference"]).clip(lower=0),
-        ]
         axis.axvline(0, color="0.4", linewidth=1)
         axis.errorbar(
-            rows["difference"], y, xerr=errors, fmt=_MARKERS[i % 5], color=PALETTE[i], capsize=2
-        )
+            rows["difference"], y, xerr=errors(rows, "difference", "low", "high"),
+            fmt=_MARKERS[i % 5], color=PALETTE[i], capsize=2,
+        )  # fmt: skip
         first = rows.iloc[0]
         axis.set_title(
             f"{music}: {first['n_tracks']} clips,\n{first['accuracy_as_it_is']:.2f} undamaged",
@@ -230,14 +217,13 @@ def kinds(table: pd.DataFrame, *, chance: float) -> Figure:
         Accuracy of guessing, in [0, 1].
     """
     if table.empty:
-        return _empty("no kinds of music are told apart here")
+        return nothing("no kinds of music are told apart here")
     table = table.sort_values("accuracy")
     figure, axis = plt.subplots(figsize=(7, 0.45 * len(table) + 1.5))
-    low, high = table["accuracy_low"], table["accuracy_high"]
-    errors = [(table["accuracy"] - low).clip(lower=0), (high - table["accuracy"]).clip(lower=0)]
     axis.errorbar(
-        table["accuracy"], range(len(table)), xerr=errors, fmt="o", color=PALETTE[0], capsize=3
-    )
+        table["accuracy"], range(len(table)), xerr=errors(table, "accuracy"), fmt="o",
+        color=PALETTE[0], capsize=3,
+    )  # fmt: skip
     axis.axvline(chance, color="0.5", linestyle=":")
     labels = [f"{row.kind} ({row.n_tracks})" for row in table.itertuples()]
     axis.set_yticks(range(len(table)), labels)

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from genre_utils import stacking
-from genre_utils.plots import PALETTE, styled
+from genre_utils.plots import PALETTE, errors, nothing, styled
 
 _COLOURS = {
     stacking.SCRATCH: PALETTE[0],
@@ -115,20 +115,14 @@ def new_music(table: pd.DataFrame) -> Figure:
         As `tables_transfer.new_music` returns it.
     """
     names = list(dict.fromkeys(table["title"]))
-    figure, axis = plt.subplots(figsize=(9, 0.55 * max(len(names), 1) + 1.7))
     if not names:
-        axis.axis("off")
-        axis.text(0.5, 0.5, "no music from elsewhere here", ha="center", va="center")
-        return figure
+        return nothing("no music from elsewhere here")
+    figure, axis = plt.subplots(figsize=(9, 0.55 * len(names) + 1.7))
     for i, (answers, rows) in enumerate(table.groupby("answers", sort=False)):
         y = [names.index(name) + 0.22 * (i - 0.5) for name in rows["title"]]
-        errors = [
-            (rows["accuracy"] - rows["accuracy_low"]).clip(lower=0),
-            (rows["accuracy_high"] - rows["accuracy"]).clip(lower=0),
-        ]
         axis.errorbar(
-            rows["accuracy"], y, xerr=errors, fmt="oD"[i % 2], color=PALETTE[i], capsize=3,
-            label=f"among {answers}",
+            rows["accuracy"], y, xerr=errors(rows, "accuracy"), fmt="oD"[i % 2],
+            color=PALETTE[i], capsize=3, label=f"among {answers}",
         )  # fmt: skip
         for value, high, at in zip(rows["accuracy"], rows["accuracy_high"], y, strict=True):
             axis.annotate(

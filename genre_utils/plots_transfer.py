@@ -1,12 +1,11 @@
 """Figures of the notebook on transfer learning."""
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from genre_utils import contamination as study
-from genre_utils.plots import PALETTE, styled
+from genre_utils.plots import PALETTE, errors, styled
 
 _SOURCE_STYLE = {
     study.PUBLISHED: (PALETTE[3], "D"),
@@ -65,13 +64,10 @@ def _draw_accuracy(axis, rows: pd.DataFrame, inputs: list[str]) -> None:
             inputs.index(name) + 0.23 * (names.index(source) - (len(names) - 1) / 2)
             for name, names in zip(found.index, there, strict=True)
         ]
-        errors = [
-            found["accuracy"] - found["accuracy_artist_low"],
-            found["accuracy_artist_high"] - found["accuracy"],
-        ]
+        ends = ("accuracy_artist_low", "accuracy_artist_high")
         axis.errorbar(
-            found["accuracy"], y, xerr=np.clip(errors, 0, None), fmt=marker, color=color,
-            capsize=3, label=source,
+            found["accuracy"], y, xerr=errors(found, "accuracy", *ends), fmt=marker,
+            color=color, capsize=3, label=source,
         )  # fmt: skip
         for value, at, high in zip(
             found["accuracy"], y, found["accuracy_artist_high"], strict=True

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from genre_utils import datasets, eda, feature_report, features, plots_eda, words_eda
+from genre_utils import datasets, eda, feature_report, features, plots, plots_eda, words_eda
 from genre_utils.features import FEATURE_NAMES, SR, FeatureTable
 from genre_utils.project import Outputs
 from genre_utils.results import Report
@@ -366,7 +366,7 @@ def test_a_table_of_the_data_set_goes_without_a_number(own, monkeypatch, tmp_pat
 def test_figures_are_saved_small_white_and_with_their_description(own, monkeypatch, tmp_path):
     monkeypatch.setenv("OUTPUT_ROOT", str(tmp_path))
     report = Report("01_eda", dataset=own, profile="full")
-    report.figure(plots_eda.nothing("no audio here"), "none", alt="Nothing: süß.")
+    report.figure(plots.nothing("no audio here"), "none", alt="Nothing: süß.")
     with Image.open(report.outputs.figures / "01_none.png") as picture:
         assert picture.mode == "P" and picture.text["Description"] == "Nothing: süß."
         assert picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)

@@ -61,7 +61,7 @@ def test_occlusion_maps_are_centred_at_zero_with_low_bands_below():
         low, high = image.get_clim()
         assert low == -high and image.origin == "lower"
     labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
-    assert labels == ["300", "1,000", "3,000", "10,000"]
+    assert labels == ["200", "1,000", "3,000", "8,000"]
     line = words_deep.occlusion_line(heard, band_hz=inputs.mel_centres(80))
     assert "Hz costs most" in line and "it recognises 6" in line
     assert texts(plots_deep.occlusion([], band_hz=inputs.mel_centres(80), title="none"))
