@@ -7,6 +7,17 @@ from genre_utils.models.classical import CLASSICAL
 from genre_utils.results import interval
 
 
+def enumeration(names) -> str:
+    """Return names as a sentence lists them: one, two and three."""
+    names = [str(name) for name in names]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def count_of(number: float, noun: str) -> str:
+    """Return a number of things: 1 track, 2,000 tracks."""
+    return f"{number:,.0f} {noun}{'' if round(number) == 1 else 's'}"
+
+
 def _rungs(ladder: pd.DataFrame, model: str) -> pd.Series:
     rows = ladder[ladder["model"] == model].set_index("protocol")["accuracy"].dropna()
     return rows.reindex([protocol for protocol in splits.PROTOCOLS if protocol in rows.index])

@@ -7,6 +7,7 @@ from genre_utils import splits
 from genre_utils.results import interval
 from genre_utils.systems import SYSTEMS
 from genre_utils.tables_deep import FITTED, STAGE_TITLES, duration, title
+from genre_utils.words import count_of, enumeration
 
 
 def _ordered(protocols) -> list[str]:
@@ -23,17 +24,11 @@ def _row(accuracy: pd.DataFrame, **setting) -> pd.Series | None:
     return rows.loc[rows["validation_accuracy"].astype(float).fillna(-1).idxmax()]
 
 
-def _count(n: float, what: str) -> str:
-    return f"{n:.0f} {what}" + ("" if round(n) == 1 else "s")
-
-
-def _listing(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
 def training_time(hours: float, n_runs: int) -> str:
     """Return how many training runs are stored and how long they took."""
-    return f"Stored: {_count(n_runs, 'training run')}; together they took {duration(3600 * hours)}."
+    return (
+        f"Stored: {count_of(n_runs, 'training run')}; together they took {duration(3600 * hours)}."
+    )
 
 
 def curves_alt(curves: pd.DataFrame) -> str:
@@ -57,8 +52,8 @@ def underfitting(table: pd.DataFrame) -> str:
         return f"Every setting reached a training accuracy of {FITTED:.1f}."
     worst = table.sort_values("train_accuracy").iloc[0]
     return (
-        f"{_count(len(table), 'setting')} below a training accuracy of {FITTED:.1f}; the lowest is "
-        f"{worst['title']} under `{worst['protocol']}` ({worst['train_accuracy']:.2f}). The "
+        f"{count_of(len(table), 'setting')} below a training accuracy of {FITTED:.1f}; the lowest "
+        f"is {worst['title']} under `{worst['protocol']}` ({worst['train_accuracy']:.2f}). The "
         "table says why."
     )
 
@@ -85,7 +80,7 @@ def against_published(accuracy: pd.DataFrame, *, model: str) -> str:
             parts.append(f"{interval(row)} under `{protocol}` (per {unit})")
     if not parts:
         return f"**{title(model)}** could not be trained on this data."
-    text = f"**{title(model)}** reaches {_listing(parts)}."
+    text = f"**{title(model)}** reaches {enumeration(parts)}."
     published = SYSTEMS[model].published if model in SYSTEMS else ""
     return text + (f" Published: {published}." if published else "")
 
@@ -194,9 +189,8 @@ def convergence_line(table: pd.DataFrame, *, share: float = 0.9) -> str:
         f"{row.seconds_an_epoch:.1f} s: {duration(row.seconds_to_share)}"
         for row in rows.itertuples()
     ]
-    return (
-        f"Under `{protocol}`, mean over {_count(rows['n_runs'].max(), 'run')}: {'; '.join(parts)}."
-    )
+    runs = count_of(rows["n_runs"].max(), "run")
+    return f"Under `{protocol}`, mean over {runs}: {'; '.join(parts)}."
 
 
 def validation_part_line(accuracy: pd.DataFrame, *, protocol: str) -> str:
@@ -210,7 +204,7 @@ def validation_part_line(accuracy: pd.DataFrame, *, protocol: str) -> str:
             if len(gains):
                 parts.append(
                     f"{STAGE_TITLES[stage]}: {gains.mean():+.3f} on average "
-                    f"({gains.min():+.3f} to {gains.max():+.3f}, {_count(len(gains), 'system')})"
+                    f"({gains.min():+.3f} to {gains.max():+.3f}, {count_of(len(gains), 'system')})"
                 )
     if not parts:
         return "No system was trained both with and without a validation part."
@@ -230,8 +224,8 @@ def budget_line(table: pd.DataFrame) -> str:
     best = table.loc[table["valid_accuracy"].idxmax()]
     worst = table["valid_accuracy"].min()
     return (
-        f"Of {_count(len(table), 'setting')}, {_count(best['epochs'], 'epoch')} with learning rate "
-        f"{best['learning_rate']:g} and batches of {best['batch_size']:.0f} give the best "
+        f"Of {count_of(len(table), 'setting')}, {count_of(best['epochs'], 'epoch')} with learning "
+        f"rate {best['learning_rate']:g} and batches of {best['batch_size']:.0f} give the best "
         f"validation accuracy ({best['valid_accuracy']:.2f}; the worst has {worst:.2f})."
     )
 
@@ -256,7 +250,7 @@ def sequence_answer(accuracy: pd.DataFrame, *, systems: list[str], protocol: str
         text = (
             f"One network, trained from scratch ({ours['title']}), reaches **{interval(ours)}** on "
             f"the {ours['n_tracks']:.0f} tracks of the `{protocol}` test, mean over "
-            f"{_count(ours['n_seeds'], 'seed')} ({ours['by_seed']})."
+            f"{count_of(ours['n_seeds'], 'seed')} ({ours['by_seed']})."
         )
         refit = _row(accuracy, model=best, protocol=protocol, unit="track", stage="refit")
         if refit is not None:
@@ -389,9 +383,9 @@ def distance_line(table: pd.DataFrame) -> str:
     others = table[(table["distance"] == "euclidean") & (table["relation"] == "other genre")]
     ratio = rows["median"] / others.set_index("segment_s")["median"]
     ends = list(dict.fromkeys((rows.index[0], rows.index[-1])))
-    apart = _listing([f"{ratio[s]:.2f} times at {s:g} s" for s in ends])
-    of_two = _listing([f"{100 * rows.loc[s, 'nearest_share']:.0f} at {s:g} s" for s in ends])
-    of_all = _listing([f"{100 * rows.loc[s, 'nearest_share_all']:.0f} at {s:g} s" for s in ends])
+    apart = enumeration([f"{ratio[s]:.2f} times at {s:g} s" for s in ends])
+    of_two = enumeration([f"{100 * rows.loc[s, 'nearest_share']:.0f} at {s:g} s" for s in ends])
+    of_all = enumeration([f"{100 * rows.loc[s, 'nearest_share_all']:.0f} at {s:g} s" for s in ends])
     return (
         f"Two segments of a track are {apart} as far apart as segments of two genres. With two "
         f"segments a track, the nearest of all others is of the same track in {of_two} of 100 "
@@ -409,7 +403,7 @@ def raw_line(table: pd.DataFrame, *, raw: str, processed: str) -> str:
         f"({row.accuracy:.2f} against {row.accuracy_against:.2f}, {row.n_tracks} tracks)"
         for row in rows.itertuples()
     ]
-    return f"Raw samples reach {_listing(parts)}. The published claim is almost half."
+    return f"Raw samples reach {enumeration(parts)}. The published claim is almost half."
 
 
 def length_answer(

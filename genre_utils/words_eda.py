@@ -4,24 +4,16 @@ import pandas as pd
 
 from genre_utils.datasets import Dataset
 from genre_utils.eda import OpenPart, faulty_tracks
+from genre_utils.words import count_of, enumeration
 
 _NO_AUDIO = "There is no audio here, so there is nothing to show."
 _NO_FEATURES = "There are no features here: neither a table nor audio to compute them from."
 
 
-def _extremes(table: pd.DataFrame, column: str, name: str = "genre") -> tuple:
+def _extremes(table: pd.DataFrame, column: str) -> tuple:
     """Return the rows with the smallest and the largest value of a column."""
     ordered = table.dropna(subset=column).sort_values(column)
     return ordered.iloc[0], ordered.iloc[-1]
-
-
-def _list(names) -> str:
-    names = [str(name) for name in names]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _db(value: float) -> str:
@@ -44,8 +36,8 @@ def views_alt(kinds: list[str], measures: pd.DataFrame) -> str:
     if measures.empty:
         return "An empty figure: there is no audio here."
     return (
-        f"Grid of small panels. Rows: one example of {_list(measures['genre'])}. Columns: "
-        f"{_list(kinds)}, over {measures['seconds'].max():g} seconds."
+        f"Grid of small panels. Rows: one example of {enumeration(measures['genre'])}. Columns: "
+        f"{enumeration(kinds)}, over {measures['seconds'].max():g} seconds."
     )
 
 
@@ -102,9 +94,8 @@ def frames_alt(measures: pd.DataFrame, genre: str) -> str:
     """Return the alt text of the figure of frames."""
     if measures.empty:
         return "An empty figure: there is no audio here."
-    return (
-        f"Ten representations (rows) of {_list(measures['clip'])} (columns) of one {genre} track."
-    )
+    clips = enumeration(measures["clip"])
+    return f"Ten representations (rows) of {clips} (columns) of one {genre} track."
 
 
 def frames(measures: pd.DataFrame) -> str:
@@ -155,7 +146,7 @@ def contents(balance: pd.DataFrame, measured: pd.DataFrame) -> str:
         "read macro F1."
     )
     text += (
-        f" Sound is here for {_count(balance['n_audio'].sum(), 'track')}, a picture for "
+        f" Sound is here for {count_of(balance['n_audio'].sum(), 'track')}, a picture for "
         f"{balance['n_pictures'].sum():,}."
     )
     if measured.empty:
@@ -215,7 +206,7 @@ def distributions(spreads: pd.DataFrame) -> str:
         f"Of these, `{best['feature']}` depends most on the genre: {best['lowest']} lies lowest "
         f"(median {low}) and {best['highest']} highest ({high}), and "
         f"{100 * best['between_genres']:.0f} % of its variance over "
-        f"{_count(best['n_tracks'], 'track')} lies between genres."
+        f"{count_of(best['n_tracks'], 'track')} lies between genres."
     )
     if longest == shortest:
         return text
@@ -223,8 +214,8 @@ def distributions(spreads: pd.DataFrame) -> str:
     same = short.set_index("feature")["between_genres"]
     inside = short.sort_values("within_track").iloc[-1]
     return (
-        f"{text} On {shortest:g}-s segments ({_count(short['n_segments'].max(), 'segment')} of "
-        f"{_count(short['n_tracks'].max(), 'track')}) the boxes hardly move and only grow: that "
+        f"{text} On {shortest:g}-s segments ({count_of(short['n_segments'].max(), 'segment')} of "
+        f"{count_of(short['n_tracks'].max(), 'track')}) the boxes hardly move and only grow: that "
         f"share is {100 * same[best['feature']]:.0f} %. Segments of one track are no new "
         f"evidence: even of `{inside['feature']}`, which changes most within a track, only "
         f"{100 * inside['within_track']:.0f} % of the variance is between segments of the same "
@@ -254,13 +245,15 @@ def correlations(pairs: pd.DataFrame) -> str:
         return _NO_FEATURES
     top = pairs.head(3)
     strong = int((pairs["r"].abs() > 0.9).sum())
-    listed = _list(f"`{r.feature}` with `{r.other}` ({_decimal(r.r)})" for r in top.itertuples())
+    listed = enumeration(
+        f"`{r.feature}` with `{r.other}` ({_decimal(r.r)})" for r in top.itertuples()
+    )
     return (
-        f"The 57 features are far fewer than 57 facts: {_count(strong, 'pair')} correlate by more "
-        f"than 0.9 in size, first {listed}. Centroid, rolloff, bandwidth, zero-crossing rate and "
-        "the second MFCC all measure brightness; RMS, the harmonic and percussive variances and "
-        "the first MFCC all measure loudness. The importance of one feature is therefore shared "
-        "among its twins."
+        f"The 57 features are far fewer than 57 facts: {count_of(strong, 'pair')} correlate by "
+        f"more than 0.9 in size, first {listed}. Centroid, rolloff, bandwidth, zero-crossing rate "
+        "and the second MFCC all measure brightness; RMS, the harmonic and percussive variances "
+        "and the first MFCC all measure loudness. The importance of one feature is therefore "
+        "shared among its twins."
     )
 
 
@@ -285,7 +278,7 @@ def tempos(tempos: pd.DataFrame) -> str:
         f"{spread.idxmin().capitalize()} is the most uniform (middle half within "
         f"{spread.min():.0f} BPM), {spread.idxmax()} the least ({spread.max():.0f} BPM). Dots "
         f"stand in columns, since the estimator knows few values "
-        f"({tempos['tempo'].nunique()} different ones for {_count(len(tempos), 'item')}), "
+        f"({tempos['tempo'].nunique()} different ones for {count_of(len(tempos), 'item')}), "
         f"prefers those near 120 ({100 * tempos['tempo'].between(90, 160).mean():.0f} % lie "
         "between 90 and 160) and often takes half or double the tempo: read it as a hint."
     )
@@ -394,9 +387,9 @@ def artists(artists: pd.DataFrame) -> str:
     few, _ = _extremes(known, "n_artists")
     _, large = _extremes(known, "largest_artist_share")
     counted = (
-        f"Every genre has {_count(few['n_artists'], 'artist')}"
+        f"Every genre has {count_of(few['n_artists'], 'artist')}"
         if known["n_artists"].nunique() == 1
-        else f"{few['genre'].capitalize()} has only {_count(few['n_artists'], 'artist')}"
+        else f"{few['genre'].capitalize()} has only {count_of(few['n_artists'], 'artist')}"
     )
     text = (
         f"{counted}; in "
@@ -406,8 +399,8 @@ def artists(artists: pd.DataFrame) -> str:
     single = known.loc[known["n_artists"].eq(1), "genre"]
     if len(single):
         text += (
-            f" {_list(single).capitalize()} come from one artist each, so that artist and genre "
-            "cannot be told apart and artist-disjoint folds are impossible."
+            f" {enumeration(single).capitalize()} come from one artist each, so that artist and "
+            "genre cannot be told apart and artist-disjoint folds are impossible."
         )
     seen = known["seen_artist_share"]
     if seen.notna().any():
@@ -428,16 +421,16 @@ def artists(artists: pd.DataFrame) -> str:
 def faults(counts: pd.DataFrame, findings: pd.DataFrame, dataset: Dataset) -> str:
     """Return what the audit found."""
     n_audio = dataset.tracks["audio_path"].notna().sum()
-    basis = f"{_count(n_audio, 'sound file')}, {len(dataset.tracks):,} tracks in the index"
+    basis = f"{count_of(n_audio, 'sound file')}, {len(dataset.tracks):,} tracks in the index"
     if counts.empty:
         return f"The audit ({basis}) found nothing wrong."
-    listed = _list(
+    listed = enumeration(
         f"{row.fault.replace('_', ' ')} ({row.n_findings:,})" for row in counts.itertuples()
     )
     return (
-        f"The audit ({basis}) has {_count(len(findings), 'finding')}: "
+        f"The audit ({basis}) has {count_of(len(findings), 'finding')}: "
         f"{listed}. Apart from pairs that are only similar, they concern "
-        f"{_count(len(faulty_tracks(findings)), 'track')}. Each is a row of "
+        f"{count_of(len(faulty_tracks(findings)), 'track')}. Each is a row of "
         f"`results/{dataset.name}/audit.csv`, with its reason."
     )
 
@@ -453,9 +446,9 @@ def literature(table: pd.DataFrame) -> str:
     )
     return (
         f"Counted as Sturm (2012, 2013) counts: {listed}. Found of "
-        f"{_count(len(named), 'fault')} that are named track by track: "
+        f"{count_of(len(named), 'fault')} that are named track by track: "
         f"{int((named['found'] > 0).sum())}. The sound of "
-        f"{_count(int(counted['seen_audio'].max()), 'track')} was here to be listened to; the "
+        f"{count_of(int(counted['seen_audio'].max()), 'track')} was here to be listened to; the "
         "others were compared by tables and pictures, which miss what was cut or recorded "
         "differently. Equal numbers do not mean the same pairs."
     )
@@ -478,7 +471,9 @@ def cases_alt(cases: pd.DataFrame) -> str:
     """Return the alt text of the figure of the worst cases."""
     if cases.empty:
         return "An empty figure: no finding has sound or a picture here."
-    listed = _list(f"{row.track_id} ({row.fault.replace('_', ' ')})" for row in cases.itertuples())
+    listed = enumeration(
+        f"{row.track_id} ({row.fault.replace('_', ' ')})" for row in cases.itertuples()
+    )
     return f"Waveforms and spectrograms, or pictures, of {listed}."
 
 
@@ -594,11 +589,11 @@ def portraits(portraits: pd.DataFrame) -> str:
             remarks.append(f"most easily taken for {row.nearest_other}")
         if pd.notna(row.n_artists):
             remarks.append(
-                f"{_count(row.n_artists, 'artist')}, the largest with "
+                f"{count_of(row.n_artists, 'artist')}, the largest with "
                 f"{100 * row.largest_artist_share:.0f} % of the tracks"
             )
         if row.n_faulty:
-            remarks.append(f"{_count(row.n_faulty, 'track')} with a finding of the audit")
+            remarks.append(f"{count_of(row.n_faulty, 'track')} with a finding of the audit")
         lines.append(f"- **{row.genre}**: {'; '.join(remarks)}.")
     return "\n".join(lines)
 
@@ -612,8 +607,8 @@ def answer(
 ) -> str:
     """Return the notebook's answer: what is in the data and what is wrong with it."""
     text = (
-        f"**What is in it:** {_count(len(dataset.tracks), 'track')} of "
-        f"{_count(len(dataset.genres), 'genre')}, {balance['n_audio'].sum():,} with sound "
+        f"**What is in it:** {count_of(len(dataset.tracks), 'track')} of "
+        f"{count_of(len(dataset.genres), 'genre')}, {balance['n_audio'].sum():,} with sound "
         f"({balance['hours'].sum():.1f} hours)."
     )
     if portraits["auc_all"].notna().any():
@@ -637,6 +632,6 @@ def answer(
         text += "its artists are not known, "
     return text + (
         f"and the audit finds a fault or an oddity in "
-        f"{_count(len(faulty_tracks(findings)), 'track')}. Split by artist, leave the "
+        f"{count_of(len(faulty_tracks(findings)), 'track')}. Split by artist, leave the "
         "repetitions out, and the numbers that follow mean something."
     )

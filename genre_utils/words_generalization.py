@@ -4,6 +4,7 @@ import pandas as pd
 
 from genre_utils.results import interval
 from genre_utils.tables_generalization import EVERY, SHARED
+from genre_utils.words import enumeration
 
 NOTHING = (
     "Nothing was heard: there is no sound here of a genre that the network knows, and nothing is "
@@ -16,10 +17,6 @@ def _change(row: pd.Series) -> str:
     return f"{row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})"
 
 
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
 def heard_line(table: pd.DataFrame) -> str:
     """Return what was heard, from `tables_generalization.what_was_heard`."""
     if table.empty:
@@ -28,7 +25,7 @@ def heard_line(table: pd.DataFrame) -> str:
     for row in table.itertuples():
         parts_of = [f"{row.of_test} of the test part"] if row.of_test else []
         parts_of += [f"{row.of_valid} of the validation part"] if row.of_valid else []
-        of = f" ({_listed(parts_of)})" if parts_of else ""
+        of = f" ({enumeration(parts_of)})" if parts_of else ""
         left = f"; left out: {row.left_out}" if row.left_out else ""
         parts.append(f"**{row.music}**: {row.clips} clips{of}, {row.minutes:.0f} minutes{left}")
     return f"{'. '.join(parts)}."
@@ -199,7 +196,7 @@ def damage_line(table: pd.DataFrame, *, most: int = 4) -> str:
         if not len(hurt) and rows["difference"].iloc[0] < 0:
             text += f"; the largest loss is {rows.iloc[0]['damage']} {_change(rows.iloc[0])}"
         if len(better):
-            text += f". {_listed(list(better['damage']))} gained"
+            text += f". {enumeration(list(better['damage']))} gained"
         parts.append(text)
     return f"{'. '.join(parts)}."
 
@@ -211,7 +208,7 @@ def steady_line(table: pd.DataFrame) -> str:
     same = table.groupby("damage", sort=False)["same_answer"].min().sort_values(ascending=False)
     named = [f"{damage} ({share:.0%} at least)" for damage, share in same.head(3).items()]
     return (
-        f"The answer, right or wrong, stays the same most often after {_listed(named)}; least "
+        f"The answer, right or wrong, stays the same most often after {enumeration(named)}; least "
         f"often after {same.index[-1]} ({same.iloc[-1]:.0%} on the music that it hits hardest)."
     )
 
