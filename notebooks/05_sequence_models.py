@@ -118,8 +118,8 @@ report.table(tables_deep.described([*systems, *ablations, all_changes]), "descri
 #
 # ## Training
 #
-# Every network has a fixed budget of epochs. Where there is a published validation part, the
-# epoch with the lowest validation loss is kept. Some networks are trained again without that
+# As in notebook 04, every network has a fixed budget of epochs, and a published validation part
+# chooses the epoch. Some networks are trained again without that
 # choice (the last epoch counts), and on training and validation part together ("refit"). Whole
 # clips cannot be split by segments, so under `segment_random` such networks read shorter pieces;
 # the small ResNet is also trained on pieces as short as published ones. With more tracks to train
@@ -157,8 +157,8 @@ curves = report.table(tables_deep.learning_curves(result), "curves")
 # %% [markdown]
 # ## Learning curves
 #
-# Training accuracy is measured on augmented batches while the weights change; under mixup it
-# cannot come near one.
+# Training accuracy is measured on augmented batches while the weights change (notebook 04); under
+# mixup it cannot come near one.
 
 # %%
 strict_curves = curves[(curves["protocol"] == protocol) & curves["model"].isin(systems)]
@@ -178,8 +178,7 @@ underfitted[["title", "protocol", "stage", "train_accuracy", "why"]].round(2)
 # %% [markdown]
 # ## Every system under every protocol
 #
-# Scored per segment where segments are split at random, per track elsewhere, with intervals by
-# bootstrap over tracks.
+# Scored as in notebook 04: per segment where segments are split at random, per track elsewhere.
 
 # %% tags=["key-figure"]
 shown = tables_deep.as_the_field_scores(accuracy, models=systems)
@@ -197,7 +196,7 @@ board.drop(columns=["training"])
 board[["system", "parameters", "MB", "training"]]
 
 # %% [markdown]
-# What was not run or cannot be answered here, and why:
+# What this data cannot answer, or was not run, and why:
 
 # %%
 tables_deep.reasons(accuracy)
@@ -298,9 +297,8 @@ report.table(evaluation.confused_pairs(rows), "confused_pairs")
 # %% [markdown]
 # ## What does the network listen to?
 #
-# A patch of the spectrogram is hidden, and the network predicts again. Red: the probability of
-# the true genre falls, so the patch speaks for it. Blue: it rises, so the patch speaks against
-# it. The tracks are from the validation part, where there is one.
+# Patches of the spectrogram are hidden, as in notebook 04. Red: the patch speaks for the true
+# genre. Blue: it speaks against it.
 
 # %%
 heard = tables_deep.heard(result, [best_single, *systems])

@@ -76,8 +76,8 @@ report.figure(
 # ## What did it go by?
 #
 # We take the window that speaks most clearly for the answer, hide one patch of its spectrogram
-# after the other behind the mean, and ask again (*occlusion*). Red: the answer rests on this
-# patch. Blue: this patch speaks against it.
+# after the other behind the mean, and ask again (*occlusion*). Red: the patch speaks for the
+# answer. Blue: it speaks against it.
 
 # %%
 report.figure(
