@@ -141,6 +141,11 @@ class Dataset:
         with_files = self.tracks[["audio_path", "image_path"]].notna()
         return bool(self.tables) or bool(with_files.to_numpy().any())
 
+    @property
+    def artists(self) -> pd.Series:
+        """The artist of each track whose artist is known, by ``track_id``."""
+        return self.tracks.set_index("track_id")["artist_id"].dropna()
+
     def with_digests(self) -> "Dataset":
         """Return the same data set with the SHA-256 of every sound file filled in.
 

@@ -45,7 +45,7 @@ def accuracy(result: StudyResult, dataset: Dataset, *, n_boot: int, stage: str) 
         the training and validation accuracies were, and intervals by bootstrap over
         tracks and over artists. What the data cannot answer is a row with its ``reason``.
     """
-    artists = dataset.tracks.set_index("track_id")["artist_id"].dropna()
+    artists = dataset.artists
     rows = result.predictions[result.predictions["stage"] == stage]
     runs = result.runs[result.runs["stage"] == stage]
     table = []

@@ -271,7 +271,7 @@ def compared(
         (net tracks won), and of its fastest runtime on one thread ``runtime`` and the
         columns of `latencies`; ``ms_2`` is that runtime's time on two threads.
     """
-    artists = dataset.tracks.set_index("track_id")["artist_id"].dropna()
+    artists = dataset.artists
     runs = _strict(result)
     found = {run["model"]: _tracks(result, run["run_id"]) for _, run in runs.iterrows()}
     teachers = {**(teachers or {}), **found}

@@ -94,7 +94,7 @@ def accuracy(result: StudyResult, dataset: Dataset, *, n_boot: int) -> pd.DataFr
         bootstraps over tracks: a track is drawn with its predictions of all seeds. What
         the data cannot answer is a row with its ``reason``.
     """
-    artists = dataset.tracks.set_index("track_id")["artist_id"].dropna()
+    artists = dataset.artists
     table = []
     for setting, group in result.predictions.groupby(_SETTING, sort=False):
         same = rows_of(result.runs, dict(zip(_SETTING, setting, strict=True)))

@@ -74,7 +74,7 @@ def _artists(heard: StudyResult, source: str, dataset: Dataset) -> pd.Series:
     known = facts[facts["source"].eq(source)].set_index("track_id")["artist"].dropna()
     if len(known):
         return known
-    return dataset.tracks.set_index("track_id")["artist_id"].dropna()
+    return dataset.artists
 
 
 def what_was_heard(heard: StudyResult, dataset: Dataset) -> pd.DataFrame:

@@ -88,7 +88,7 @@ def headlines(result: StudyResult, dataset: Dataset, *, n_boot: int) -> pd.DataF
         ``n_members`` that carry weight. Headlines that could not be made have a
         ``reason`` instead.
     """
-    artists = _artists(dataset)
+    artists = dataset.artists
     runs = result.runs.set_index("model")
     table = []
     for model, rows in _final(result).groupby("model", sort=False):
@@ -110,10 +110,6 @@ def headlines(result: StudyResult, dataset: Dataset, *, n_boot: int) -> pd.DataF
         table.append({name: row[name] for name in ("model", "reason")})
         table[-1]["title"] = title(row["model"])
     return pd.DataFrame(table)
-
-
-def _artists(dataset: Dataset) -> pd.Series:
-    return dataset.tracks.set_index("track_id")["artist_id"].dropna()
 
 
 def _final(result: StudyResult) -> pd.DataFrame:
@@ -142,7 +138,7 @@ def accuracies(result: StudyResult, dataset: Dataset, *, n_boot: int) -> pd.Data
     table = []
     for model, rows in _final(result).groupby("model", sort=False):
         tracks = tables.to_tracks(rows)
-        summary = evaluation.summary(tracks, artists=_artists(dataset), n_boot=n_boot)
+        summary = evaluation.summary(tracks, artists=dataset.artists, n_boot=n_boot)
         table.append(
             {"model": model, "title": title(model)}
             | {name: summary[name] for name in _SUMMARY}
