@@ -142,7 +142,9 @@ def mel_levels(S: np.ndarray, *, n_mels: int = N_MELS) -> np.ndarray:
     M : np.ndarray [shape=(n_mels, n_columns), dtype=uint8]
         Low bands first; weighted means of the levels.
     """
-    return np.rint(_mel_weights(n_mels) @ S.astype(np.float32)).astype(np.uint8)
+    means = _mel_weights(n_mels).astype(np.float64) @ S.astype(np.float64)
+    # What lies half-way between two levels must not depend on how a processor adds up.
+    return np.floor(means + (0.5 + 1e-9)).astype(np.uint8)
 
 
 def mel_of_sound(y: np.ndarray, *, n_mels: int = N_MELS) -> np.ndarray:

@@ -5,7 +5,7 @@ A `System` is all that decides what a network becomes, but for the data and the 
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 from torch import nn
 
@@ -16,7 +16,6 @@ from genre_utils.models.attention import AttentionPool, ConvTransformer
 from genre_utils.models.fusion import Fusion
 from genre_utils.models.layers import CepstrumPicture, Coloured
 from genre_utils.models.recurrent import ConvRecurrent, MfccLstm
-from genre_utils.models.two_readers import TwoReaders
 from genre_utils.project import ProjectError, text_digest
 from genre_utils.training import Recipe
 
@@ -304,19 +303,9 @@ SYSTEMS = {
         _small_resnet(
             "resnet_small",
             "Small ResNet",
-            "no early stride, few weights, training data that never look the same",
+            "our best single network: no early stride, training data that never look the same",
             recipe=_LONG,
             augmentation=_ALL_CHANGED,
-            listens=True,
-        ),
-        System(
-            "two_readers",
-            "Small ResNet + texture",
-            "our best single network: the small ResNet beside a reader of how bands move together",
-            lambda shape, n, pretrained: TwoReaders(n_bands=shape[1], n_classes=n),
-            recipe=_LONG,
-            augmentation=replace(_ALL_CHANGED, masks=0),
-            scaled=False,
             listens=True,
         ),
         _small_resnet(

@@ -23,8 +23,8 @@ JOINED, OVER_SEEDS = " + ", " (mean over seeds)"
 REFIT, NOT_PUBLISHED = " (refit on both parts)", "not published"
 """How tables call weights trained on training and validation part, and systems without a claim."""
 
-OWN = ("two_readers", "resnet_small")
-"""This study's own single networks, the better one first."""
+BEST_SINGLE = "resnet_small"
+"""The best single network of this study."""
 
 FITTED = 0.9
 """Training accuracy under which a row has to say why."""
@@ -672,21 +672,16 @@ def all_systems(parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return table.map(lambda value: f"{value:g}" if isinstance(value, float) else value)
 
 
-def own_titles() -> list[str]:
-    """Return how readers call this study's own single networks."""
-    return [SYSTEMS[name].title for name in OWN]
-
-
 def systems_fragment(table: pd.DataFrame) -> str:
     """Return the README's table of systems as Markdown, each linked to its notebook.
 
     Parameters
     ----------
     table : pd.DataFrame
-        As returned by `all_systems`. Systems that were published are shown, and this study's
-        own; variants stand in the notebooks.
+        As returned by `all_systems`. Systems that were published are shown, and the best
+        single network of this study; variants stand in the notebooks.
     """
-    ours = table["system"].str.replace(REFIT, "", regex=False).isin(own_titles())
+    ours = table["system"].str.replace(REFIT, "", regex=False) == SYSTEMS[BEST_SINGLE].title
     table = table[ours | table["published"].ne(NOT_PUBLISHED)]
     links = [f"[{name[:2]}](notebooks/{name}.ipynb)" for name in table["notebook"]]
     return markdown_table(table.assign(notebook=links))

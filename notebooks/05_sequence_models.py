@@ -36,11 +36,10 @@ ablations = [
 all_changes = "resnet_small_short"
 protocols = ["segment_random", "track_random", "artist_grouped", "fault_filtered"]
 ablation_protocols = ["fault_filtered"]
-ensembles = [["cnn", "cnn_lstm", "cnn_gru"], ["cnn", "cnn_lstm", "cnn_gru", "two_readers"]]
+ensembles = [["cnn", "cnn_lstm", "cnn_gru"], ["cnn", "cnn_lstm", "cnn_gru", "resnet_small"]]
 recurrent = ["cnn_lstm", "cnn_gru"]
-own_systems = ["two_readers", "resnet_small"]
-best_single = "two_readers"
-refitted = ["two_readers", "resnet_small"]
+best_single = "resnet_small"
+refitted = ["resnet_small"]
 cross_validated = ["vgg"]
 seeds = [0, 1, 2]
 single_seed = [0]
@@ -75,7 +74,7 @@ from genre_utils.results import Report, prose
 data = datasets.load(dataset)
 report = Report("05_sequence_models", dataset=data, profile=profile)
 chance = 1 / len(data.genres)
-systems = [*chunk_systems, *whole_systems, *own_systems]
+systems = [*chunk_systems, *whole_systems]
 report.header()
 
 # %% [markdown]
@@ -97,16 +96,11 @@ report.header()
 #   **transformer** lets every moment look at all others.
 # - The **VGG-like** network and the **modified ResNet18** look at the whole clip as at a
 #   photograph, the latter in colour and with dropout (units switched off at random in training).
-# - The **small ResNet** has no early stride, few weights, and training data that never look the
-#   same twice.
-# - **Small ResNet + texture** is our best single network. A second reader beside the ResNet gets
-#   what a spectrogram is like as a whole: level and fluctuation of each band, and which bands move
-#   together, at once and a moment later. These numbers are computed, not learnt; a small dense
-#   network reads them. In training one of the two readers is silent now and then, so that each
-#   learns to answer alone.
+# - The **small ResNet** is our best single network: no early stride, few weights, and training
+#   data that never look the same twice.
 
 # %%
-report.table(tables_deep.described([*systems, *ablations, all_changes]), "described")
+report.table(tables_deep.described([*systems, best_single, *ablations, all_changes]), "described")
 
 # %% [markdown]
 # ## Training data that never look the same twice
@@ -123,11 +117,12 @@ report.table(tables_deep.described([*systems, *ablations, all_changes]), "descri
 # choice (the last epoch counts), and on training and validation part together ("refit"). Whole
 # clips cannot be split by segments, so under `segment_random` such networks read shorter pieces;
 # the small ResNet is also trained on pieces as short as published ones. With more tracks to train
-# on, our own need fewer epochs under the random protocols. The chunk networks get more of them where
+# on, it needs fewer epochs under the random protocols. The chunk networks get more of them where
 # segments are split at random: there, learning the training part by heart pays.
 
 # %%
 again = {"n_folds": n_folds, "epochs": epochs}
+best = [best_single]
 result = deep.run_networks(
     data,
     [
@@ -135,9 +130,9 @@ result = deep.run_networks(
         deep.Group(chunk_systems, protocols[1:], seeds, **again),
         deep.Group(whole_systems, protocols, seeds, **again),
         deep.Group(cross_validated, ["track_random"], seeds, folds_run=n_folds, **again),
-        deep.Group(own_systems, protocols[:2], seeds, n_folds, epochs=random_epochs),
-        deep.Group(own_systems[1:], protocols[:1], seeds, n_folds, 1, leaky_lengths, leaky_epochs),
-        deep.Group(own_systems, protocols[2:], seeds, **again),
+        deep.Group(best, protocols[:2], seeds, n_folds, epochs=random_epochs),
+        deep.Group(best, protocols[:1], seeds, n_folds, 1, leaky_lengths, leaky_epochs),
+        deep.Group(best, protocols[2:], seeds, **again),
         deep.Group([*ablations, all_changes], ablation_protocols, single_seed, **again),
         deep.Group(chunk_systems, ablation_protocols, single_seed, stage="last", **again),
         deep.Group(refitted, ablation_protocols, single_seed, stage="refit", **again),
@@ -161,7 +156,7 @@ curves = report.table(tables_deep.learning_curves(result), "curves")
 # mixup it cannot come near one.
 
 # %%
-strict_curves = curves[(curves["protocol"] == protocol) & curves["model"].isin(systems)]
+strict_curves = curves[(curves["protocol"] == protocol) & curves["model"].isin([*systems, *best])]
 report.figure(
     plots_deep.learning_curves(strict_curves, title=f"Learning curves, {protocol}"),
     "curves",
@@ -181,7 +176,7 @@ underfitted[["title", "protocol", "stage", "train_accuracy", "why"]].round(2)
 # Scored as in notebook 04: per segment where segments are split at random, per track elsewhere.
 
 # %% tags=["key-figure"]
-shown = tables_deep.as_the_field_scores(accuracy, models=systems)
+shown = tables_deep.as_the_field_scores(accuracy, models=[*systems, best_single])
 report.figure(
     plots.accuracy_intervals(shown, title="Every system, by protocol", chance=chance),
     "systems",
@@ -316,4 +311,8 @@ prose(words_deep.occlusion_line(heard, band_hz=band_hz))
 # ## Answer
 
 # %%
-prose(words_deep.sequence_answer(accuracy, systems=systems, protocol=protocol, best=best_single))
+prose(
+    words_deep.sequence_answer(
+        accuracy, systems=[*systems, best_single], protocol=protocol, best=best_single
+    )
+)

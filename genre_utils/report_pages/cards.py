@@ -86,13 +86,13 @@ def model_cards(outputs: Outputs) -> list[ModelCard]:
 
 
 def _systems(outputs: Outputs) -> pd.DataFrame:
-    """Return the overview's published systems and our own single networks, as texts."""
+    """Return the overview's published systems and our best single network, as texts."""
     path = outputs.results / "00_systems.csv"
     if not path.is_file():
         return pd.DataFrame(columns=["system", "notebook", "published"])
     rows = pd.read_csv(path, dtype=str).fillna("–")
     claimed = rows["published"] != tables_deep.NOT_PUBLISHED
-    return rows[claimed | rows["system"].isin(tables_deep.own_titles())]
+    return rows[claimed | (rows["system"] == SYSTEMS[tables_deep.BEST_SINGLE].title)]
 
 
 def _stored(outputs: Outputs, study: str):
