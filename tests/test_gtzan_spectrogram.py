@@ -68,3 +68,11 @@ def test_silence_has_the_lowest_level_and_a_part_of_a_clip_may_be_shown():
 def test_unusable_signals_are_refused(y):
     with pytest.raises(gtzan_spectrogram.ImageError, match="expected"):
         gtzan_spectrogram.levels(y)
+
+
+def test_a_mean_half_way_between_two_levels_is_rounded_up_whatever_the_rounding_error(monkeypatch):
+    S = np.array([[1, 3, 254], [2, 4, 255]], np.uint8)
+    for error in (-1e-12, 0, 1e-12):
+        weights = np.array([[0.5, 0.5 + error]])
+        monkeypatch.setattr(gtzan_spectrogram, "_mel_weights", lambda n_mels, w=weights: w)
+        assert gtzan_spectrogram.mel_levels(S).tolist() == [[2, 4, 255]]

@@ -1,6 +1,8 @@
 """What networks read: from pictures, from sound, whole, cut, damaged."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,7 @@ from genre_utils import (
 )
 from genre_utils.models.layers import Cepstrum
 
+SPECTROGRAMS = ("spectrogram", "picture")
 SR = 22050
 
 
@@ -203,3 +206,16 @@ def test_a_drawn_picture_is_what_a_bundle_reads():
     y = (0.5 * fade * rng.standard_normal(len(fade))).clip(-1, 1).astype(np.float32)
     drawn = gtzan_spectrogram.mel_of_sound(y)
     np.testing.assert_array_equal(drawn, bundle.Preprocessing().spectrogram(y))
+
+
+@pytest.mark.real_data
+def test_stored_runs_are_found_by_what_gtzans_pictures_say_at_every_length():
+    kept = Path(__file__).parents[1] / "results" / "gtzan" / "predictions"
+    stored = {}
+    for name in ("05_sequence_models", "06_segment_length"):
+        runs = json.loads((kept / f"{name}.json").read_text())["runs"]
+        of_pictures = [run for run in runs if (run["input"], run["source"]) == SPECTROGRAMS]
+        stored |= {run["segment_s"]: run["input_digest"] for run in of_pictures}
+    whole = inputs.load(datasets.load("gtzan"), "spectrogram")
+    found = {segment_s: inputs.cut(whole, segment_s).digest for segment_s in stored}
+    assert found == stored and len(found) == 9
