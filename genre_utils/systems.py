@@ -247,6 +247,30 @@ SYSTEMS = {
             published="0.913, segments split 80/20",
         ),
         System(
+            "cnn_lstm_mixup",
+            "CNN-LSTM, 3-s chunks, mixup",
+            "the CNN-LSTM on mixed chunks, to learn a training part by heart without rote",
+            lambda shape, n, pretrained: ConvRecurrent(
+                n_bands=shape[1], cell="lstm", n_classes=n, width=24
+            ),
+            segment_s=CHUNK_S,
+            recipe=_CHUNKS,
+            augmentation=Augmentation(mixup=0.3),
+            only=("segment_random", "fault_filtered"),
+        ),
+        System(
+            "cnn_gru_mixup",
+            "CNN-GRU, 3-s chunks, mixup",
+            "the CNN-GRU in the same way",
+            lambda shape, n, pretrained: ConvRecurrent(
+                n_bands=shape[1], cell="gru", n_classes=n, width=24
+            ),
+            segment_s=CHUNK_S,
+            recipe=_CHUNKS,
+            augmentation=Augmentation(mixup=0.3),
+            only=("segment_random", "fault_filtered"),
+        ),
+        System(
             "attention",
             "CNN, attention pooling",
             "weighs the moments of a track by learnt attention",
