@@ -3,6 +3,36 @@
 import pandas as pd
 
 from genre_utils import contamination as study
+from genre_utils.distillation import DISTILLED
+from genre_utils.results import interval
+from genre_utils.words import count_of
+
+
+def distilled_line(networks: pd.DataFrame) -> str:
+    """Return what one network reaches that the ensemble taught, beside labels alone.
+
+    Parameters
+    ----------
+    networks : pd.DataFrame
+        As `tables_transfer.accuracies` returns it.
+    """
+    rows = networks.dropna(subset="accuracy").set_index("model")
+    taught = rows[rows.index.str.endswith(DISTILLED)]
+    if taught.empty:
+        return "No network was taught by the ensemble on this data."
+    row = taught.iloc[0]
+    text = (
+        f"One network that the ensemble taught, **{row['title']}**, reaches **{interval(row)}** "
+        f"(mean over {count_of(row['n_seeds'], 'seed')})."
+    )
+    alone = row.name.removesuffix(DISTILLED)
+    if alone in rows.index:
+        other = rows.loc[alone]
+        text += (
+            f" From labels alone it reaches {interval(other)} "
+            f"(mean over {count_of(other['n_seeds'], 'seed')})."
+        )
+    return text
 
 
 def contamination_answer(

@@ -38,6 +38,7 @@ from genre_utils import (
     words_compression,
     words_generalization,
     words_headline,
+    words_transfer,
 )
 from genre_utils.results import Report, markdown_table, prose
 
@@ -111,6 +112,9 @@ report.figure(
 
 # %%
 prose(words_headline.headline_answer(headlines, anchors))
+
+# %%
+prose(words_transfer.distilled_line(report.read("07_networks")))
 
 # %% tags=["nbval-check-output"]
 tables_transfer.beside_anchors(headlines, anchors)

@@ -245,6 +245,9 @@ alone = tables_transfer.accuracies(tables_transfer.joined(trained, distilled), d
 tables_transfer.accuracies_to_read(report.table(alone, "networks"))
 
 # %%
+prose(words_transfer.distilled_line(alone))
+
+# %%
 report.keep_predictions("07_pretrained", "07_msd_convnet", "07_contamination")
 report.keep_predictions("07_networks", "07_members", "07_headlines", "07_distilled")
 

@@ -13,6 +13,7 @@ from genre_utils import (
     tables_transfer,
     transfer,
     words_headline,
+    words_transfer,
 )
 from genre_utils.experiments import StudyResult
 
@@ -219,3 +220,18 @@ def test_pretrained_networks_without_weights_are_skipped_loudly(data, monkeypatc
     assert found.impossible["reason"].tolist() == ["weights not available here"]
     table = tables_transfer.accuracies(found, data, n_boot=50)
     assert table["model"].tolist() == ["resnet18"] and table["accuracy"].isna().all()
+
+
+def test_a_taught_network_stands_beside_the_same_one_taught_by_labels_alone():
+    columns = ["model", "title", "accuracy", "accuracy_low", "accuracy_high", "n_seeds"]
+    rows = [
+        ("net", "Net", 0.6, 0.5, 0.7, 5),
+        ("net (distilled)", "Net (distilled)", 0.65, 0.55, 0.75, 1),
+        ("other", "Other", None, None, None, None),
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    line = words_transfer.distilled_line(table)
+    assert "**Net (distilled)**, reaches **0.65 (0.55–0.75)** (mean over 1 seed)" in line
+    assert "From labels alone it reaches 0.60 (0.50–0.70) (mean over 5 seeds)" in line
+    assert "From labels alone" not in words_transfer.distilled_line(table[1:])
+    assert words_transfer.distilled_line(table[:1]).startswith("No network was taught")
