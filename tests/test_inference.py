@@ -15,7 +15,7 @@ import soundfile as sf
 import tiny_bundle
 
 import genre_utils
-from genre_utils import audio, bundle, cli, inference, inputs
+from genre_utils import audio, bundle, cli, gtzan_spectrogram, inference
 from genre_utils.inference import InferenceError
 
 SR = 22050
@@ -104,7 +104,7 @@ def test_whole_numbers_have_the_full_scale_of_their_type(model, dtype):
 
 def test_a_clip_is_read_as_the_training_data_is(model, tmp_path):
     y = np.rint(32768 * 0.9 * tone(800, 30.0)[:, 0] / 0.7) / 32768
-    x = inputs._mel_of_drawn_picture(y.astype(np.float32))
+    x = gtzan_spectrogram.mel_of_sound(y.astype(np.float32))
     np.testing.assert_array_equal(model.preprocessing.spectrogram(y.astype(np.float32)), x)
     expected = model.probabilities(x[None, None])[0]
     sf.write(tmp_path / "a.flac", y, SR, subtype="PCM_16")
