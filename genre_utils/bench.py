@@ -665,8 +665,7 @@ def _ways(
 
 def hardware(cores: int) -> dict:
     """Return what the times depend on: processor, instructions, cores, versions."""
-    # PyTorch 2.10, which Colab has, cannot tell.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities = training.processor()
     names = ("numpy", "scipy", "librosa", "numba", "matplotlib", "pillow", "torch")
     return {
         "cores": cores,

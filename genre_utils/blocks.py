@@ -6,32 +6,64 @@ normalisation) is measured on the training part of `learnt_from`. For the data s
 learnt from, both are the same.
 """
 
+import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
 import torch
 
-from genre_utils import contamination, deep, features, inputs, project, representations, texture
+from genre_utils import (
+    contamination,
+    deep,
+    features,
+    images,
+    inputs,
+    picture_scale,
+    progress,
+    project,
+    representations,
+    texture,
+)
 from genre_utils.datasets import Dataset
 from genre_utils.models import msd_convnet as convnet
+from genre_utils.models import musicnn
 from genre_utils.project import ProjectError
 
 _CONVNET_RECIPE = "1"
+_TEXTURE_RECIPE = "1"
 _SMALLEST = 1e-4
+_MADE_UP = "a network that heard real music is not asked about made-up sounds"
 
 
-def _by_hand(music: Dataset, learnt_from: Dataset, *, segment_s: float) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Numbers about tracks, and what they were made of.
+
+    Attributes
+    ----------
+    frame : pd.DataFrame
+        One row a track, indexed by ``track_id``.
+    digest : str
+        Of what the numbers were made of, and how. Not of the numbers: their last digits
+        depend on the processor, and runs are found by this digest on any.
+    """
+
+    frame: pd.DataFrame
+    digest: str
+
+
+def _by_hand(music: Dataset, learnt_from: Dataset, *, segment_s: float) -> Block:
     """Return the 57 features; over several segments, their means and deviations."""
     table = features.table(music, segment_s=segment_s)
     frame = pd.DataFrame(table.X, columns=list(table.names))
     tracks = frame.groupby(table.items["track_id"].to_numpy())
     if segment_s >= inputs.CLIP_S:
-        return tracks.first()
-    return tracks.mean().join(tracks.std(ddof=0).add_suffix("_spread"))
+        return Block(tracks.first(), table.digest)
+    return Block(tracks.mean().join(tracks.std(ddof=0).add_suffix("_spread")), table.digest)
 
 
 def _mfcc(x: np.ndarray) -> np.ndarray:
@@ -45,33 +77,142 @@ def _texture(x: np.ndarray, *, describe: Callable[[torch.Tensor], torch.Tensor])
     return torch.cat([describe(part[:, 0]) for part in torch.from_numpy(x).split(100)]).numpy()
 
 
-def _of_spectrograms(
-    music: Dataset, learnt_from: Dataset, *, describe: Callable[[np.ndarray], np.ndarray]
-) -> pd.DataFrame:
-    """Return numbers read off the spectrograms that networks read, too."""
+def _spectrograms(music: Dataset, learnt_from: Dataset) -> inputs.Input:
+    """Return the spectrograms that networks read, too."""
     data = inputs.load(learnt_from, "spectrogram")
-    if music is not learnt_from:
-        data = inputs.like(music, data)
-    return pd.DataFrame(describe(data.x), index=data.items["track_id"].to_numpy())
+    return data if music is learnt_from else inputs.like(music, data)
 
 
-def _taggrams(music: Dataset, learnt_from: Dataset, *, statistics: Sequence[str]) -> pd.DataFrame:
-    """Return statistics of the 50 tags' scores, as published for GTZAN's tracks."""
-    found = representations.taggrams(statistics=statistics, root=music.root)
-    return pd.DataFrame(found.X, index=list(found.track_ids))
+def _of_spectrograms(
+    music: Dataset, learnt_from: Dataset, *, name: str, describe: Callable[[np.ndarray], np.ndarray]
+) -> Block:
+    """Return numbers read off the spectrograms."""
+    data = _spectrograms(music, learnt_from)
+    frame = pd.DataFrame(describe(data.x), index=data.items["track_id"].to_numpy())
+    return Block(frame, project.text_digest(name, _TEXTURE_RECIPE, data.digest))
 
 
-def _tag_log_odds(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
-    """Return mean and deviation of the tags' log-odds, where rare tags count like common ones."""
-    rows = {}
-    for track, scores in representations.taggram_series(root=music.root).items():
-        scores = scores.clip(_SMALLEST, 1 - _SMALLEST)
-        log_odds = np.log(scores / (1 - scores))
-        rows[track] = np.concatenate([log_odds.mean(axis=0), log_odds.std(axis=0)])
-    return pd.DataFrame.from_dict(rows, orient="index")
+def _in_decibels(
+    music: Dataset, learnt_from: Dataset, *, name: str, describe: Callable[[np.ndarray], np.ndarray]
+) -> Block:
+    """Return the same of spectrograms whose levels are decibels, equal for all tracks."""
+    data = _spectrograms(music, learnt_from)
+    scales = picture_scale.of_dataset(music, source=data.source)
+    known = data.items["track_id"].isin(scales.index).to_numpy()
+    tracks = data.items["track_id"].to_numpy()[known]
+    if not len(tracks):
+        raise ProjectError(f"{music.title}: what its spectrograms' levels stand for is unknown")
+    range_db, peak_db = scales.loc[tracks].to_numpy(np.float32).T[:, :, None, None, None]
+    x = (data.x[known].astype(np.float32) / 255 - 1) * range_db + peak_db
+    recipe = (name, _TEXTURE_RECIPE, str(picture_scale.RECIPE), "dB")
+    return Block(
+        pd.DataFrame(describe(x), index=tracks), project.text_digest(*recipe, data.digest, *tracks)
+    )
 
 
-def _convnet(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
+def _taggrams(
+    music: Dataset, learnt_from: Dataset, *, name: str, describe: Callable[[np.ndarray], np.ndarray]
+) -> Block:
+    """Return what `describe` says of the 50 tags' scores over time [shape=(n_moments, 50)].
+
+    The published ones, where they are there; else the network's own, of sound.
+    """
+    if learnt_from.synthetic:
+        raise ProjectError(_MADE_UP)
+    try:
+        series = representations.taggram_series(root=music.root)
+        digest = project.text_digest(*(_array_digest(scores) for scores in series.values()))
+    except representations.RepresentationError as missing:
+        if music.tracks["audio_path"].isna().all():
+            raise missing
+        heard = _musicnn_of_sound(music)
+        series = {track: heard.load(track) for track in heard.files}
+        digest = _sound_digest(music, heard.files)
+    rows = {track: describe(scores) for track, scores in series.items()}
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    return Block(frame, project.text_digest(name, digest, *rows))
+
+
+def _array_digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array, "<f4").tobytes()).hexdigest()
+
+
+def _musicnn_of_sound(music: Dataset) -> features.Series:
+    """Return the taggrams of all tracks with sound, kept in the cache.
+
+    Raises
+    ------
+    WeightsError
+        If the network's weights are not here.
+    """
+    musicnn.load()
+    return features.each_clip(music, name=f"musicnn {musicnn.RECIPE}", function=_taggram)
+
+
+def _sound_digest(music: Dataset, tracks: Iterable[str]) -> str:
+    """Return a digest of sound files and of the network that heard them."""
+    paths = music.tracks.set_index("track_id")["audio_path"]
+    files = (project.file_digest(paths[track]) for track in tracks)
+    return project.text_digest(musicnn.WEIGHTS_SHA256, str(musicnn.RECIPE), *files)
+
+
+def _taggram(y: np.ndarray) -> np.ndarray:
+    torch.set_num_threads(1)
+    return musicnn.taggram(_musicnn(), y, sr=features.SR)
+
+
+@lru_cache(maxsize=1)
+def _musicnn() -> musicnn.Musicnn:
+    return musicnn.load()
+
+
+def _log_odds(scores: np.ndarray) -> np.ndarray:
+    """Return log-odds, in which rare tags count like common ones."""
+    scores = scores.clip(_SMALLEST, 1 - _SMALLEST)
+    return np.log(scores / (1 - scores))
+
+
+def _mean_and_spread(scores: np.ndarray) -> np.ndarray:
+    return np.concatenate([scores.mean(axis=0), scores.std(axis=0)])
+
+
+def _percentiles(scores: np.ndarray) -> np.ndarray:
+    return np.percentile(scores, [10, 50, 90], axis=0).ravel()
+
+
+def _musicnn_layer(music: Dataset, learnt_from: Dataset, *, layer: str) -> Block:
+    """Return what a layer of MSD_musicnn says of each track's pictures, averaged over time.
+
+    The pictures are the data set's own, or drawn from its sound.
+    """
+    if learnt_from.synthetic:
+        raise ProjectError(_MADE_UP)
+    network = _musicnn()
+    data = inputs.load(music, "picture")
+    scales = picture_scale.of_dataset(music, source="picture")
+    known = data.items["track_id"].isin(scales.index).to_numpy()
+    tracks = data.items["track_id"].to_numpy()[known]
+    digest = project.text_digest(
+        musicnn.WEIGHTS_SHA256, f"{musicnn.RECIPE}.{picture_scale.RECIPE}", data.digest, *tracks
+    )
+
+    def described() -> np.ndarray:
+        rows = []
+        pictures = zip(data.x[known, 0], scales.loc[tracks].itertuples(index=False), strict=True)
+        for picture, scale in progress.track(pictures, total=len(tracks), desc="MSD_musicnn"):
+            S = musicnn.of_picture(images.gtzan_levels(picture), **scale._asdict())
+            found = musicnn.described(network, musicnn.windows(S, step=musicnn.WINDOW))
+            rows.append(np.concatenate([found[name].mean(axis=0) for name in musicnn.LAYERS]))
+        return np.array(rows)
+
+    X = _kept(project.cache_root() / "musicnn" / "pictures" / f"{digest}.npy", described)
+    widths = musicnn.layer_widths()
+    start = sum(widths[name] for name in musicnn.LAYERS[: musicnn.LAYERS.index(layer)])
+    X = X[:, start : start + widths[layer]]
+    return Block(pd.DataFrame(X, index=tracks), project.text_digest(digest, layer))
+
+
+def _convnet(music: Dataset, learnt_from: Dataset) -> Block:
     """Return 160 features of the MSD convnet, normalised by the training part's statistics."""
     found = heard_by_convnet(music, learnt_from)
     first = found if music is learnt_from else heard_by_convnet(learnt_from, learnt_from)
@@ -87,7 +228,7 @@ def _convnet(music: Dataset, learnt_from: Dataset) -> pd.DataFrame:
         _CONVNET_RECIPE, network.weights.digest, found.digest, first.digest, *first.train
     )
     X = _kept(project.cache_root() / "msd_convnet" / "embeddings" / f"{key}.npy", embedded)
-    return pd.DataFrame(X, index=list(found.track_ids), columns=list(network.names))
+    return Block(pd.DataFrame(X, index=list(found.track_ids), columns=list(network.names)), key)
 
 
 @dataclass(frozen=True)
@@ -144,7 +285,7 @@ def heard_by_convnet(music: Dataset, learnt_from: Dataset) -> Heard:
         If the data are made up, the weights are not here, or no track can be read.
     """
     if learnt_from.synthetic:
-        raise ProjectError("a network that heard real music is not asked about made-up sounds")
+        raise ProjectError(_MADE_UP)
     network = convnet.load()
     columns = learnt_from.tracks[["audio_path", "image_path"]].notna().sum()
     source = "audio" if columns["audio_path"] >= columns["image_path"] else "picture"
@@ -198,22 +339,39 @@ def _kept(file, compute: Callable[[], np.ndarray]) -> np.ndarray:
     return X
 
 
-BLOCKS: dict[str, Callable[[Dataset, Dataset], pd.DataFrame]] = {
+_TEXTURES = {
+    "band levels": texture.levels,
+    "modulation": texture.modulation,
+    "correlation of bands": texture.correlation,
+    "covariance of bands": texture.covariance,
+}
+
+_TAG_STATISTICS = {
+    "taggrams": _mean_and_spread,
+    "tag percentiles": _percentiles,
+    "tag log-odds": lambda scores: _mean_and_spread(_log_odds(scores)),
+    "tag log-odds percentiles": lambda scores: _percentiles(_log_odds(scores)),
+}
+
+BLOCKS: dict[str, Callable[[Dataset, Dataset], Block]] = {
     "57 features, 30 s": partial(_by_hand, segment_s=30.0),
     "57 features, 10 s": partial(_by_hand, segment_s=10.0),
-    "MFCC statistics": partial(_of_spectrograms, describe=_mfcc),
+    "MFCC statistics": partial(_of_spectrograms, name="MFCC statistics", describe=_mfcc),
     **{
-        name: partial(_of_spectrograms, describe=partial(_texture, describe=describe))
-        for name, describe in {
-            "band levels": texture.levels,
-            "modulation": texture.modulation,
-            "correlation of bands": texture.correlation,
-            "covariance of bands": texture.covariance,
-        }.items()
+        name: partial(_of_spectrograms, name=name, describe=partial(_texture, describe=describe))
+        for name, describe in _TEXTURES.items()
     },
-    "taggrams": partial(_taggrams, statistics=("mean", "std")),
-    "tag percentiles": partial(_taggrams, statistics=("p10", "p50", "p90")),
-    "tag log-odds": _tag_log_odds,
+    **{
+        f"{name}, dB": partial(
+            _in_decibels, name=name, describe=partial(_texture, describe=describe)
+        )
+        for name, describe in _TEXTURES.items()
+    },
+    **{
+        name: partial(_taggrams, name=name, describe=describe)
+        for name, describe in _TAG_STATISTICS.items()
+    },
     "MSD convnet": _convnet,
+    **{f"musicnn {layer}": partial(_musicnn_layer, layer=layer) for layer in musicnn.LAYERS},
 }
-"""Name → function that returns one row of numbers a track; see the top of this module."""
+"""Name → function that returns a `Block`; see the top of this module."""

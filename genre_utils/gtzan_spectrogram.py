@@ -24,8 +24,11 @@ N_MELS = 80
 _N_FFT, _OVERLAP = 256, 32
 _HOP = _N_FFT - _OVERLAP
 _TAPER = 0.25
-_BIN_HZ = SR / _N_FFT
+BIN_HZ = SR / _N_FFT
+"""Hertz from one bin to the next."""
+
 _FULL_SCALE, _LEAST_PEAK = 32768, 0.5
+_SILENCE_DB = -100.0
 _TOP_HZ = SR / 2
 _TICKS_HZ = (200, 1000, 3000, 8000)
 
@@ -104,12 +107,57 @@ def levels(y: np.ndarray, *, shown_frames: int | None = None) -> np.ndarray:
         If the signal is shorter than two frames, or as `checked`.
     """
     y = checked(y)
+    count = _checked_count(y)
+    power = _power(y, count)
+    last = np.ceil(np.arange(1, N_COLUMNS + 1) * (shown_frames or count) / N_COLUMNS).astype(int)
+    shown = power[np.clip(last - 1, 0, count - 1)]
+    least, largest = _ends(power)
+    if largest == 0:
+        return np.zeros((N_BINS, N_COLUMNS), np.uint8)
+    low, high = np.log(least), np.log(largest)
+    scaled = (np.log(np.maximum(shown, least)) - low) * (255 / max(high - low, 1e-10))
+    return np.rint(scaled).astype(np.uint8).T
+
+
+def extent_db(y: np.ndarray) -> tuple[float, float]:
+    """Return what a picture of a clip does not tell: what its levels stand for.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n_samples,)]
+        As for `levels`; full scale is -1 to 1.
+
+    Returns
+    -------
+    range_db : float
+        From level 0 to level 255 in dB; 0 for silence.
+    peak_db : float
+        Power of the loudest point, level 255, in dB.
+
+    Raises
+    ------
+    ImageError
+        As `levels`.
+    """
+    y = checked(y)
+    least, largest = _ends(_power(y, _checked_count(y)))
+    if largest == 0:
+        return 0.0, _SILENCE_DB
+    return float(10 * np.log10(largest / least)), float(10 * np.log10(largest))
+
+
+def _checked_count(y: np.ndarray) -> int:
     count = n_frames(len(y))
     if count < 1:
         raise ImageError(
             f"the signal has {len(y)} samples; expected at least {2 * _HOP + _OVERLAP} "
             "for a picture; take a longer piece"
         )
+    return count
+
+
+def _power(y: np.ndarray, count: int) -> np.ndarray:
+    """Return the power of each frame's bins [shape=(count, 128)]."""
     framed = sliding_window_view(y, _N_FFT)[::_HOP][:count]
     centred = framed - framed.mean(axis=1, keepdims=True)
     centred *= _window()
@@ -117,14 +165,12 @@ def levels(y: np.ndarray, *, shown_frames: int | None = None) -> np.ndarray:
     power = np.square(spectra.real)
     power += np.square(spectra.imag)
     power[:, 1:] *= 2
-    last = np.ceil(np.arange(1, N_COLUMNS + 1) * (shown_frames or count) / N_COLUMNS).astype(int)
-    shown = power[np.clip(last - 1, 0, count - 1)]
-    least, largest = np.min(power, where=power > 0, initial=np.inf), power.max()
-    if largest == 0:
-        return np.zeros((N_BINS, N_COLUMNS), np.uint8)
-    low, high = np.log(least), np.log(largest)
-    scaled = (np.log(np.maximum(shown, least)) - low) * (255 / max(high - low, 1e-10))
-    return np.rint(scaled).astype(np.uint8).T
+    return power
+
+
+def _ends(power: np.ndarray) -> tuple[float, float]:
+    """Return the least power above 0, and the largest."""
+    return np.min(power, where=power > 0, initial=np.inf), power.max()
 
 
 def mel_levels(S: np.ndarray, *, n_mels: int = N_MELS) -> np.ndarray:
@@ -208,9 +254,9 @@ def _mel_weights(n_mels: int) -> np.ndarray:
     edges = _mel_edges(n_mels)
     centre = edges[1:-1, None]
     # No band is narrower than the bins it is read from.
-    low = np.minimum(edges[:-2, None], centre - _BIN_HZ)
-    high = np.maximum(edges[2:, None], centre + _BIN_HZ)
-    hz = np.arange(N_BINS) * _BIN_HZ
+    low = np.minimum(edges[:-2, None], centre - BIN_HZ)
+    high = np.maximum(edges[2:, None], centre + BIN_HZ)
+    hz = np.arange(N_BINS) * BIN_HZ
     weights = np.minimum((hz - low) / (centre - low), (high - hz) / (high - centre)).clip(0)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 

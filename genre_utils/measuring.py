@@ -39,6 +39,7 @@ from genre_utils import (
     progress,
     project,
     splits,
+    training,
 )
 from genre_utils.compression_variants import NETWORKS, VARIANTS
 from genre_utils.datasets import Dataset
@@ -203,8 +204,7 @@ def _rounded(value):
 
 def machine() -> dict:
     """Return what times depend on: processor, instructions, cores, versions; no host name."""
-    # PyTorch 2.10, which Colab has, cannot tell.
-    has = getattr(torch.cpu, "get_capabilities", dict)()
+    has = training.processor()
     names = ("torch", "onnxruntime", "executorch", "torchao", "numpy")
     return {
         "cpu": str(has.get("cpu_name") or platform.processor() or platform.machine()),

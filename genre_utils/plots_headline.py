@@ -10,7 +10,7 @@ from genre_utils.plots import PALETTE, errors, nothing, styled
 
 _COLOURS = {
     stacking.SCRATCH: PALETTE[0],
-    stacking.ANY_MUSIC: PALETTE[2],
+    stacking.PICTURES: PALETTE[2],
     stacking.PRETRAINED: PALETTE[1],
 }
 
@@ -101,7 +101,7 @@ def members(table: pd.DataFrame) -> Figure:
 _SHORT = {
     stacking.SCRATCH: "without pretraining",
     stacking.PRETRAINED: "with pretraining",
-    stacking.ANY_MUSIC: "without taggrams",
+    stacking.PICTURES: "from pictures",
 }
 
 

@@ -20,7 +20,7 @@ from sklearn.svm import SVC
 from xgboost import XGBClassifier
 
 from genre_utils import experiments, inputs, project, splits
-from genre_utils.blocks import BLOCKS
+from genre_utils.blocks import BLOCKS, Block
 from genre_utils.datasets import Dataset
 from genre_utils.evaluation import probability_columns
 from genre_utils.experiments import Store, StudyResult, Task, Unit
@@ -58,6 +58,8 @@ class Member:
 
 _BY_HAND = ("57 features, 30 s", "57 features, 10 s", "MFCC statistics")
 _TEXTURE = ("band levels", "modulation", "correlation of bands", "covariance of bands")
+_TEXTURE_DB = tuple(f"{name}, dB" for name in _TEXTURE)
+_MUSICNN = ("musicnn hidden", "musicnn means", "musicnn peaks")
 _TITLES = {"svm": "SVM", "logistic": "logistic regression", "xgboost": "XGBoost"}
 
 
@@ -68,10 +70,10 @@ def _members(blocks: tuple[str, ...], key: str, what: str, models: str, **option
     ]
 
 
-SCRATCH, PRETRAINED, ANY_MUSIC = "best_scratch", "best_pretrained", "best_pretrained_any_music"
+SCRATCH, PRETRAINED, PICTURES = "best_scratch", "best_pretrained", "best_pretrained_pictures"
 """Names of the headlines."""
 
-_PUBLISHED_ONLY = {"taggrams", "tag percentiles", "tag log-odds"}
+_OF_SOUND = {"taggrams", "tag percentiles", "tag log-odds", "tag log-odds percentiles"}
 _EVERY = "svm logistic xgboost"
 _TWO = "svm logistic"
 MEMBERS = {
@@ -83,6 +85,7 @@ MEMBERS = {
         *_members(_BY_HAND, "by_hand", "all by hand", _EVERY),
         *_members(_TEXTURE, "texture", "texture", _TWO),
         *_members((*_BY_HAND, *_TEXTURE), "by_hand_texture", "all by hand + texture", _TWO),
+        *_members(_TEXTURE_DB, "texture_db", "texture in dB", _TWO),
         *_members(("taggrams",), "tags", "taggrams", _EVERY, pretrained=True),
         *_members(
             ("tag percentiles",), "tag_percentiles", "taggram percentiles", _TWO, pretrained=True
@@ -109,6 +112,25 @@ MEMBERS = {
         *_members(
             ("MSD convnet", *_BY_HAND, *_TEXTURE), "convnet_texture",
             "MSD convnet + by hand + texture", _TWO, pretrained=True,
+        ),
+        *_members(
+            ("tag log-odds percentiles",), "tag_odds", "taggram log-odds percentiles", _TWO,
+            pretrained=True,
+        ),
+        *_members(
+            ("tag log-odds percentiles", *_TEXTURE_DB), "tag_odds_texture",
+            "taggram log-odds percentiles + texture in dB", _TWO, pretrained=True,
+        ),
+        *_members(
+            ("tag log-odds percentiles", "tag percentiles", *_MUSICNN), "tags_musicnn",
+            "taggram percentiles + musicnn on pictures", _TWO, pretrained=True,
+        ),
+        *_members(
+            ("musicnn tags", *_MUSICNN), "musicnn", "musicnn on pictures", _TWO, pretrained=True
+        ),
+        *_members(
+            ("musicnn peaks", *_TEXTURE_DB), "musicnn_texture",
+            "musicnn on pictures + texture in dB", _TWO, pretrained=True,
         ),
         *_members(
             ("taggrams", "MSD convnet"), "tags_convnet", "taggrams + MSD convnet", _TWO,
@@ -211,25 +233,30 @@ class Blocks:
         One row a track that has all blocks.
     X : list of np.ndarray [shape=(n_tracks, n_columns)]
         One array a block.
+    digests : list of str
+        Of what each block was made of.
     split : Split
         Positions into `items`.
-    elsewhere_items, elsewhere_X
+    elsewhere_items, elsewhere_X, elsewhere_digests
         The same of other music; empty where there is none.
     """
 
     items: pd.DataFrame
     X: list[np.ndarray]
+    digests: list[str]
     split: Split
     elsewhere_items: pd.DataFrame
-    elsewhere_X: list[np.ndarray]
+    elsewhere_X: list[np.ndarray] = field(default_factory=list)
+    elsewhere_digests: list[str] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
-        """Digest of tracks and numbers."""
+        """Digest of tracks, and of what the numbers were made of."""
         return text_digest(
             self.items.to_csv(index=False),
             self.elsewhere_items.to_csv(index=False),
-            *(np.ascontiguousarray(X, "<f8").tobytes().hex() for X in self.X + self.elsewhere_X),
+            *self.digests,
+            *self.elsewhere_digests,
         )
 
 
@@ -238,29 +265,30 @@ class _Material:
 
     def __init__(self, dataset: Dataset, elsewhere: Dataset | None):
         self._dataset, self._elsewhere = dataset, elsewhere
-        self._blocks: dict[tuple[str, bool], pd.DataFrame | ProjectError] = {}
+        self._blocks: dict[tuple[str, bool], Block | ProjectError] = {}
 
     def of(self, member: Member) -> Blocks:
         """Return a member's blocks of the tracks that have all of them."""
-        items, X = self._aligned(self._dataset, member.blocks)
+        items, X, digests = self._aligned(self._dataset, member.blocks)
         split = splits.make_splits(items, PROTOCOL)[0]
-        return Blocks(items, X, split, items.iloc[:0], [])
+        return Blocks(items, X, digests, split, items.iloc[:0])
 
     def with_other_music(self, data: Blocks, member: Member) -> Blocks:
         """Return the blocks with those of the other music beside them."""
-        items, X = self._aligned(self._elsewhere, member.blocks)
-        return replace(data, elsewhere_items=items, elsewhere_X=X)
+        items, X, digests = self._aligned(self._elsewhere, member.blocks)
+        return replace(data, elsewhere_items=items, elsewhere_X=X, elsewhere_digests=digests)
 
     def _aligned(
         self, music: Dataset, names: tuple[str, ...]
-    ) -> tuple[pd.DataFrame, list[np.ndarray]]:
+    ) -> tuple[pd.DataFrame, list[np.ndarray], list[str]]:
         blocks = [self._block(name, music) for name in names]
-        items = _having(music.tracks, blocks)
+        items = _having(music.tracks, [block.frame for block in blocks])
         if items.empty:
             raise ProjectError(f"{music.title}: no track has {' and '.join(names)}")
-        return items, [block.loc[items["track_id"]].to_numpy(float) for block in blocks]
+        X = [block.frame.loc[items["track_id"]].to_numpy(float) for block in blocks]
+        return items, X, [block.digest for block in blocks]
 
-    def _block(self, name: str, music: Dataset) -> pd.DataFrame:
+    def _block(self, name: str, music: Dataset) -> Block:
         key = (name, music is self._dataset)
         if key not in self._blocks:
             try:
@@ -574,7 +602,7 @@ class Headline:
 
 
 def headlines(networks: Sequence[str], members: Sequence[str] | None = None) -> list[Headline]:
-    """Return the study's headlines: without pretraining, with it, and with it on any music.
+    """Return the study's headlines: without pretraining, with it, and with it on pictures alone.
 
     Parameters
     ----------
@@ -586,11 +614,11 @@ def headlines(networks: Sequence[str], members: Sequence[str] | None = None) -> 
     members = list(MEMBERS) if members is None else members
     pretrained = tuple(name for name in members if MEMBERS[name].pretrained)
     scratch = (*networks, *(name for name in members if name not in pretrained))
-    of_sound = tuple(name for name in pretrained if not _PUBLISHED_ONLY & {*MEMBERS[name].blocks})
+    of_pictures = tuple(name for name in pretrained if not _OF_SOUND & {*MEMBERS[name].blocks})
     return [
         Headline(SCRATCH, "without pretraining", scratch),
         Headline(PRETRAINED, "with pretraining", scratch + pretrained, pretrained),
-        Headline(ANY_MUSIC, "with pretraining, on any music", scratch + of_sound, of_sound),
+        Headline(PICTURES, "with pretraining, from pictures", scratch + of_pictures, of_pictures),
     ]
 
 

@@ -124,6 +124,21 @@ def _small_resnet(name: str, title: str, purpose: str, *, recipe: Recipe = _WHOL
     )
 
 
+def _chunk_recurrent(name: str, title: str, purpose: str, *, cell: str, **other):
+    """Return convolutions and a recurrent layer on chunks, with what sets them apart."""
+    return System(
+        name,
+        title,
+        purpose,
+        lambda shape, n, pretrained: ConvRecurrent(
+            n_bands=shape[1], cell=cell, n_classes=n, width=24
+        ),
+        segment_s=CHUNK_S,
+        recipe=_CHUNKS,
+        **other,
+    )
+
+
 SYSTEMS = {
     system.name: system
     for system in [
@@ -224,49 +239,33 @@ SYSTEMS = {
             recipe=_CHUNKS,
             published="0.799, segments split 80/20",
         ),
-        System(
+        _chunk_recurrent(
             "cnn_lstm",
             "CNN-LSTM, 3-s chunks",
             "convolutions, then an LSTM over their frames",
-            lambda shape, n, pretrained: ConvRecurrent(
-                n_bands=shape[1], cell="lstm", n_classes=n, width=24
-            ),
-            segment_s=CHUNK_S,
-            recipe=_CHUNKS,
+            cell="lstm",
             published="0.876, segments split 80/20",
         ),
-        System(
+        _chunk_recurrent(
             "cnn_gru",
             "CNN-GRU, 3-s chunks",
             "convolutions, then gated recurrent units over their frames",
-            lambda shape, n, pretrained: ConvRecurrent(
-                n_bands=shape[1], cell="gru", n_classes=n, width=24
-            ),
-            segment_s=CHUNK_S,
-            recipe=_CHUNKS,
+            cell="gru",
             published="0.913, segments split 80/20",
         ),
-        System(
+        _chunk_recurrent(
             "cnn_lstm_mixup",
             "CNN-LSTM, 3-s chunks, mixup",
             "the CNN-LSTM on mixed chunks, to learn a training part by heart without rote",
-            lambda shape, n, pretrained: ConvRecurrent(
-                n_bands=shape[1], cell="lstm", n_classes=n, width=24
-            ),
-            segment_s=CHUNK_S,
-            recipe=_CHUNKS,
+            cell="lstm",
             augmentation=Augmentation(mixup=0.3),
             only=("segment_random", "fault_filtered"),
         ),
-        System(
+        _chunk_recurrent(
             "cnn_gru_mixup",
             "CNN-GRU, 3-s chunks, mixup",
             "the CNN-GRU in the same way",
-            lambda shape, n, pretrained: ConvRecurrent(
-                n_bands=shape[1], cell="gru", n_classes=n, width=24
-            ),
-            segment_s=CHUNK_S,
-            recipe=_CHUNKS,
+            cell="gru",
             augmentation=Augmentation(mixup=0.3),
             only=("segment_random", "fault_filtered"),
         ),

@@ -23,7 +23,7 @@ _SUMMARY = [
 TITLES = {
     stacking.SCRATCH: "all joined, without pretraining",
     stacking.PRETRAINED: "all joined, with pretraining",
-    stacking.ANY_MUSIC: "all joined, with pretraining but no taggrams",
+    stacking.PICTURES: "all joined, with pretraining that sees pictures only",
 }
 """How tables call the headlines."""
 
@@ -479,8 +479,9 @@ def beside_anchors(headline_table: pd.DataFrame, anchor_table: pd.DataFrame) -> 
 
 _PRETRAINED_ON = {
     stacking.SCRATCH: "nothing",
-    stacking.PRETRAINED: "Million Song Dataset (published tag scores, and a small convnet)",
-    stacking.ANY_MUSIC: "Million Song Dataset (a small convnet)",
+    stacking.PRETRAINED: "Million Song Dataset (tag scores of the sound by MSD_musicnn, and two "
+    "networks on pictures)",
+    stacking.PICTURES: "Million Song Dataset (two networks on pictures)",
 }
 
 

@@ -5,8 +5,6 @@ returns one row of numbers an item [shape=(n_items, n_columns), dtype=float32], 
 number of frames. Nothing is learnt here.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -41,7 +39,7 @@ def modulation(x: Tensor) -> Tensor:
     .. [1] Pampalk, Rauber & Merkl, "Content-based organization and visualization of music
        archives", ACM Multimedia 2002.
     """
-    bands = joined(x, N_BANDS)
+    bands = _joined(x)
     bands = bands - bands.mean(dim=2, keepdim=True)
     length = min(_WINDOW, bands.shape[2])
     window = torch.hann_window(length, periodic=False, dtype=bands.dtype, device=x.device)
@@ -62,33 +60,27 @@ def correlation(x: Tensor) -> Tensor:
     .. [1] Seyerlehner, Widmer & Pohle, "Fusing block-level features for music similarity
        estimation", DAFx 2010.
     """
-    covariances = _covariances(joined(x, N_BANDS))
+    covariances = _covariances(_joined(x))
     deviations = covariances.diagonal(dim1=1, dim2=2).sqrt() + _SMALLEST
     first, second = torch.triu_indices(N_BANDS, N_BANDS, 1)
     pairs = covariances[:, first, second] / (deviations[:, first] * deviations[:, second])
     return torch.cat([pairs, deviations.log()], dim=1).float()
 
 
-def covariance(x: Tensor, *, lags: Sequence[int] = LAGS) -> Tensor:
+def covariance(x: Tensor) -> Tensor:
     """Return the logarithm of the covariance of `N_BANDS` bands, now and some frames ago [1]_.
 
     Covariance matrices are no vectors: the mean of two is not half-way between them. Their
-    matrix logarithms are, so that a classifier may add and compare them.
-
-    Parameters
-    ----------
-    x : Tensor [shape=(n_items, n_bands, n_frames)]
-        Spectrograms.
-    lags : sequence of int
-        Delays in frames; each adds `N_BANDS` rows to the matrix.
+    matrix logarithms are, so that a classifier may add and compare them. Each of the `LAGS`
+    adds `N_BANDS` rows to the matrix.
 
     References
     ----------
     .. [1] Arsigny, Fillard, Pennec & Ayache, "Log-Euclidean metrics for fast and simple
        calculus on diffusion tensors", Magnetic Resonance in Medicine 56(2), 2006.
     """
-    bands, most = joined(x, N_BANDS), max(lags)
-    delayed = [bands[:, :, most - lag : bands.shape[2] - lag] for lag in lags]
+    bands, most = _joined(x), max(LAGS)
+    delayed = [bands[:, :, most - lag : bands.shape[2] - lag] for lag in LAGS]
     matrices = _covariances(torch.cat(delayed, dim=1))
     size = matrices.shape[1]
     # Few frames leave directions without any movement, which have no logarithm.
@@ -103,21 +95,9 @@ def covariance(x: Tensor, *, lags: Sequence[int] = LAGS) -> Tensor:
     return (logarithms[:, first, second] * weights).float()
 
 
-def joined(x: Tensor, n_bands: int) -> Tensor:
-    """Return spectrograms with fewer bands, each the mean of neighbours.
-
-    Parameters
-    ----------
-    x : Tensor [shape=(n_items, n, n_frames)]
-        Spectrograms.
-    n_bands : int
-        At most n.
-
-    Returns
-    -------
-    bands : Tensor [shape=(n_items, n_bands, n_frames), dtype=float64]
-    """
-    parts = x.double().tensor_split(n_bands, dim=1)
+def _joined(x: Tensor) -> Tensor:
+    """Return spectrograms with `N_BANDS` bands, each the mean of neighbours, as float64."""
+    parts = x.double().tensor_split(N_BANDS, dim=1)
     return torch.stack([part.mean(dim=1) for part in parts], dim=1)
 
 

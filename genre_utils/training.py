@@ -76,6 +76,12 @@ class Recipe:
     seed: int = 0
 
 
+def processor() -> dict:
+    """Return what PyTorch tells of the processor and its instructions."""
+    # PyTorch 2.10, which Colab has, cannot tell.
+    return getattr(torch.cpu, "get_capabilities", dict)()
+
+
 @dataclass(frozen=True)
 class Machine:
     """What networks are computed on.
@@ -104,8 +110,7 @@ class Machine:
     @classmethod
     def cpu(cls) -> "Machine":
         """Return the processor, in bfloat16 where it has instructions for that."""
-        # PyTorch 2.10, which Colab has, cannot tell.
-        has = getattr(torch.cpu, "get_capabilities", dict)()
+        has = processor()
         return cls("cpu", bool(has.get("amx_bf16") or has.get("avx512_bf16")))
 
     def autocast(self):

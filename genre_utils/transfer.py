@@ -23,8 +23,8 @@ from genre_utils.blocks import heard_by_convnet
 from genre_utils.datasets import Dataset
 from genre_utils.experiments import Store, StudyResult, Task, Unit
 from genre_utils.models import msd_convnet as convnet
-from genre_utils.models import pretrained
-from genre_utils.models.weights import NOT_HERE
+from genre_utils.models import musicnn, pretrained
+from genre_utils.models.weights import NOT_HERE, WeightsError
 from genre_utils.project import Outputs, ProjectError
 from genre_utils.results import Report
 from genre_utils.splits import Split
@@ -33,6 +33,10 @@ PROBE, FINETUNED = " (probe)", " (fine-tuned)"
 """What is put behind a network's name: stays as it is, or is trained further."""
 
 CONVNET = "MSD convnet"
+LISTENERS = {CONVNET: convnet, "MSD_musicnn": musicnn}
+"""Networks that heard music before, each with ``fetch, load, LICENCE`` and ``WEIGHTS_MB``."""
+
+_HEARD = "Million Song Dataset: 240 thousand songs, 50 tags"
 CONVNET_RECIPE = training.Recipe(
     epochs=6, batch_size=16, learning_rate=1e-4, weight_decay=1e-2, label_smoothing=0.1
 )
@@ -42,6 +46,33 @@ _CONVNET_CHANGES = Augmentation(masks=2, mixup=0.4)
 _RECIPE = 1
 _CONVNET_RECIPE = 2
 _PROTOCOL = "fault_filtered"
+
+
+def fetch_listeners(*, fetch: bool) -> pd.DataFrame:
+    """Return the networks that heard music before; fetch their weights where they are missing.
+
+    Parameters
+    ----------
+    fetch : bool
+        Whether weights that are not on this computer are fetched.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``title, trained_on, licence, size_mb, available`` (bool).
+    """
+    rows = []
+    for title, module in LISTENERS.items():
+        try:
+            if fetch:
+                module.fetch()
+            module.load()
+            available = True
+        except WeightsError:
+            available = False
+        rows.append((title, _HEARD, module.LICENCE, module.WEIGHTS_MB, available))
+    columns = ["title", "trained_on", "licence", "size_mb", "available"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def other_music(name: str) -> Dataset | None:

@@ -29,10 +29,10 @@ def headline_answer(
             parts.append(f"{how}: **{interval(done.loc[model])}**{_fine_print(done.loc[model])}.")
         else:
             parts.append(f"{how}: no number on this data{_why(headlines, model)}.")
-    if stacking.ANY_MUSIC in done.index:
+    if stacking.PICTURES in done.index:
         parts.append(
-            "With what can be computed of any music, taggrams left out: "
-            f"{interval(done.loc[stacking.ANY_MUSIC])}."
+            "Where the pretrained networks see pictures only and hear no sound: "
+            f"{interval(done.loc[stacking.PICTURES])}."
         )
     parts.append(_published(anchors))
     if comparisons is not None:
@@ -93,7 +93,7 @@ def against_line(comparisons: pd.DataFrame) -> str:
 def weights_line(members: pd.DataFrame) -> str:
     """Return which members carry the headlines, from `tables_transfer.members`."""
     parts = []
-    for model in (stacking.SCRATCH, stacking.PRETRAINED, stacking.ANY_MUSIC):
+    for model in (stacking.SCRATCH, stacking.PRETRAINED, stacking.PICTURES):
         if model in members:
             rows = members[members[model] > 0].sort_values(model, ascending=False)
             listed = ", ".join(f"{row['title']} ({row[model]:.2f})" for _, row in rows.iterrows())

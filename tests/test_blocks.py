@@ -11,6 +11,7 @@ from genre_utils.models import msd_convnet as convnet
 from genre_utils.project import ProjectError
 
 PARTS = ["train", "train", "valid", "test"]
+TAGS = ["taggrams", "tag percentiles", "tag log-odds", "tag log-odds percentiles"]
 
 
 def pictured(folder, *, seed=0, spoilt=()):
@@ -47,7 +48,7 @@ def with_weights(tmp_path, monkeypatch):
 def test_the_convnets_statistics_never_see_a_test_track(with_weights):
     first = pictured(with_weights / "a")
     other = pictured(with_weights / "b", spoilt=("test", "valid"))
-    X, Z = (blocks.BLOCKS["MSD convnet"](data, data) for data in (first, other))
+    X, Z = (blocks.BLOCKS["MSD convnet"](data, data).frame for data in (first, other))
     assert X.shape == (4, 160) and list(X.index) == list(first.tracks["track_id"])
     train = first.tracks["fault_filtered_split"].eq("train").to_numpy()
     np.testing.assert_allclose(X[train], Z[train], rtol=1e-5)
@@ -67,7 +68,10 @@ def test_other_music_is_described_with_the_statistics_of_what_is_learnt_from(
         return measure(network, power, train=train, test=test)
 
     monkeypatch.setattr(convnet, "measure", watched)
-    block = blocks.BLOCKS["MSD convnet"]
+
+    def block(music, learnt_from):
+        return blocks.BLOCKS["MSD convnet"](music, learnt_from).frame
+
     X = block(first, first)
     Z = block(others, first)
     assert measured == [(("blues.00000", "blues.00001"), {"blues.00003"})] * 2
@@ -86,13 +90,13 @@ def test_networks_are_not_asked_about_made_up_sounds(demo):
 
 def test_taggrams_are_missing_where_they_were_not_published(with_weights):
     data = pictured(with_weights / "a")
-    for name in ("taggrams", "tag percentiles", "tag log-odds"):
+    for name in TAGS:
         with pytest.raises(ProjectError, match="no such file"):
             blocks.BLOCKS[name](data, data)
 
 
 def test_short_segments_are_averaged_over_a_track(demo):
-    block = blocks.BLOCKS["57 features, 10 s"](demo, demo)
+    block = blocks.BLOCKS["57 features, 10 s"](demo, demo).frame
     assert block.shape[1] == 2 * 57 and block.index.is_unique
     assert set(block.index) <= set(demo.tracks["track_id"])
     assert (block.filter(like="_spread") >= 0).all(axis=None)
@@ -103,8 +107,8 @@ def test_blocks_of_gtzan_describe_every_training_track(gtzan_root):
     data = datasets.load("gtzan")
     train = data.tracks.loc[data.tracks["fault_filtered_split"] == "train", "track_id"]
     names = ["57 features, 30 s", "57 features, 10 s"]
-    names += ["taggrams", "tag percentiles", "tag log-odds"]
+    names += TAGS
     for name in names:
-        block = blocks.BLOCKS[name](data, data)
+        block = blocks.BLOCKS[name](data, data).frame
         assert block.index.is_unique and np.isfinite(block.to_numpy()).all(), name
         assert train.isin(block.index).all(), name

@@ -104,7 +104,17 @@ def test_mfcc_series_is_librosas():
 
 @pytest.mark.parametrize(
     ("n_fft", "hop_length"),
-    [(2048, 128), (2048, 512), (2048, 2048), (2048, 64), (2048, 500), (1024, 256), (8192, 2048)],
+    [
+        (2048, 128),
+        (2048, 256),
+        (2048, 512),
+        (2048, 2048),
+        (2048, 64),
+        (2048, 500),
+        (512, 128),
+        (1024, 256),
+        (8192, 2048),
+    ],
 )
 @pytest.mark.parametrize("n_samples", [1, 700, 33000])
 @pytest.mark.filterwarnings("ignore:n_fft=")

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from genre_utils import datasets, features, project, stacking
+from genre_utils.blocks import Block
 from genre_utils.project import Outputs, ProjectError
 
 GENRES = ("blues", "metal", "pop")
@@ -49,7 +50,8 @@ def noisy(spread, n_columns, seed):
             centre = np.zeros(n_columns)
             centre[GENRES.index(track.genre)] = 2.0
             rows.append(centre + rng.normal(0, spread, n_columns))
-        return pd.DataFrame(rows, index=list(music.tracks["track_id"]))
+        frame = pd.DataFrame(rows, index=list(music.tracks["track_id"]))
+        return Block(frame, project.text_digest(f"{spread} {seed}", *frame.index))
 
     return block
 
@@ -134,7 +136,7 @@ def test_inner_folds_keep_artists_apart_and_fit_on_the_training_part(small, monk
         assert len(y) == len(train) and all(len(block) == len(train) for block in X)
         expected = [stacking.BLOCKS[name](dataset(train), small) for name in ("a", "b")]
         for block, of_train in zip(X, expected, strict=True):
-            np.testing.assert_array_equal(block, of_train.to_numpy())
+            np.testing.assert_array_equal(block, of_train.frame.to_numpy())
         for fit, score in folds:
             artists = train["artist_id"].to_numpy()
             assert not set(artists[fit]) & set(artists[score])
@@ -158,9 +160,9 @@ def test_nothing_that_is_chosen_depends_on_the_test_part(small, monkeypatch, tmp
     def disturbed(block):
         def of(music, learnt_from):
             # What the training part looks like comes from the tracks as they were.
-            frame = block(small, small)
+            frame = block(small, small).frame
             frame.iloc[test] = rng.normal(0, 50, frame.iloc[test].shape)
-            return frame
+            return Block(frame, "disturbed")
 
         return of
 
@@ -216,7 +218,12 @@ def test_a_missing_block_is_noted_and_the_rest_goes_on(small):
 def test_a_track_without_a_block_is_left_out_of_its_members_only(small, monkeypatch):
     whole = stacking.BLOCKS["a"]
     lost = small.tracks.loc[small.tracks["fault_filtered_split"] == "train", "track_id"].iloc[0]
-    blocks = stacking.BLOCKS | {"a": lambda music, first: whole(music, first).drop(index=lost)}
+
+    def without(music, learnt_from):
+        found = whole(music, learnt_from)
+        return Block(found.frame.drop(index=lost), f"{found.digest} without {lost}")
+
+    blocks = stacking.BLOCKS | {"a": without}
     monkeypatch.setattr(stacking, "BLOCKS", blocks)
     runs = run(small).runs.set_index(["model", "stage"])["n_train"]
     assert runs["svm_a", "final"] == runs["logistic_b", "final"] - 1
@@ -287,12 +294,13 @@ def test_a_headline_without_what_it_needs_is_impossible(small):
 
 def test_the_study_asks_for_a_headline_without_and_with_pretraining():
     networks = ["resnet_small"]
-    scratch, pretrained, anywhere = stacking.headlines(networks)
+    scratch, pretrained, seen = stacking.headlines(networks)
     assert "resnet_small" in scratch.members and scratch.needs is None
     of_members = [stacking.MEMBERS[name] for name in scratch.members if name not in networks]
     assert of_members and not any(member.pretrained for member in of_members)
     assert set(scratch.members) | set(stacking.MEMBERS) == set(pretrained.members)
-    assert all("taggrams" not in stacking.MEMBERS[name].blocks for name in anywhere.needs)
+    blocks = {block for name in seen.needs for block in stacking.MEMBERS[name].blocks}
+    assert "musicnn peaks" in blocks and not any(block.startswith("tag") for block in blocks)
 
 
 def one_hot(y, sure):

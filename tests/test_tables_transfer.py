@@ -60,7 +60,7 @@ def best(data):
     rows.append(
         rows_of(data, stacking.SCRATCH, 1.0, part=None, tracks=others).assign(stage="elsewhere")
     )
-    impossible = [{"model": stacking.ANY_MUSIC, "stage": "final", "reason": "no weights here"}]
+    impossible = [{"model": stacking.PICTURES, "stage": "final", "reason": "no weights here"}]
     return StudyResult(
         pd.concat(rows, ignore_index=True), pd.DataFrame(runs), pd.DataFrame(impossible)
     )
@@ -94,7 +94,7 @@ def test_headlines_have_all_that_makes_them_citable(best, data):
         assert row["n_artists"] == data.tracks.set_index("track_id")["artist_id"][
             rows["track_id"]
         ].nunique()  # fmt: skip
-    assert table.loc[stacking.ANY_MUSIC, "reason"] == "no weights here"
+    assert table.loc[stacking.PICTURES, "reason"] == "no weights here"
 
 
 def test_members_are_scored_on_the_mean_of_their_seeds_and_weighed(everyone, best):
