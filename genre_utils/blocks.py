@@ -125,7 +125,7 @@ def _taggrams(
     except representations.RepresentationError as missing:
         if music.tracks["audio_path"].isna().all():
             raise missing
-        heard = _musicnn_of_sound(music)
+        heard = musicnn_of_sound(music)
         series = {track: heard.load(track) for track in heard.files}
         digest = _sound_digest(music, heard.files)
     rows = {track: describe(scores) for track, scores in series.items()}
@@ -137,7 +137,7 @@ def _array_digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array, "<f4").tobytes()).hexdigest()
 
 
-def _musicnn_of_sound(music: Dataset) -> features.Series:
+def musicnn_of_sound(music: Dataset) -> features.Series:
     """Return the taggrams of all tracks with sound, kept in the cache.
 
     Raises

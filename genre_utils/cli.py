@@ -147,30 +147,19 @@ def _read_split(file: Path) -> "pd.DataFrame":
 def _read_tracks(file: Path) -> "pd.DataFrame":
     from genre_utils import datasets
 
-    table = datasets.read_csv(file, dtype="str")
-    if not {"track_id", "genre"} <= set(table.columns):
-        raise datasets.DatasetError(
-            f"{file}: found the columns {', '.join(map(str, table.columns))}; "
-            "expected track_id, genre and, to find shared artists, artist_id"
-        )
+    table = datasets.read_tracks(file)
     ids = table["track_id"]
-    datasets.fail_at(file, ids.isna().to_numpy(), "an empty track_id", ids)
     datasets.fail_at(file, ids.duplicated().to_numpy(), "a second row for this track", ids)
     return table
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from genre_utils import audit, datasets, project
+    from genre_utils import audit, datasets
 
     dataset = datasets.load(options.dataset)
     found = audit.audit(dataset)
     if options.output is not None:
-        try:
-            project.write_atomic(options.output, found.to_csv(index=False))
-        except OSError as error:
-            raise ProjectError(
-                f"{options.output}: cannot be written ({error.strerror}); name another file with -o"
-            ) from error
+        collection_commands.write_table(options.output, found)
     n_audio = int(dataset.tracks["audio_path"].notna().sum())
     print(f"{dataset.title}: {len(dataset.tracks)} tracks, {n_audio} with a sound file")
     for severity, rows in found.groupby("severity", sort=False):
@@ -253,12 +242,11 @@ def _add_validate(commands: argparse._SubParsersAction, known: str) -> None:
 
 def _validate(options: argparse.Namespace) -> int:
     from genre_utils import datasets
-    from genre_utils.project import write_atomic
 
     dataset = datasets.load(options.dataset)
     found = datasets.validate(dataset)
     if options.output is not None:
-        write_atomic(options.output, found.to_csv(index=False))
+        collection_commands.write_table(options.output, found)
     print(f"{dataset.title}: {len(dataset.tracks)} tracks in {dataset.root}")
     for (problem, detail), rows in found.groupby(["problem", "detail"], sort=False):
         about = f" ({detail})" if detail else ""
@@ -277,7 +265,8 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
         help="make a data set from a folder of whole songs",
         description="Cut clips from whole songs and split them by artist. FOLDER holds one "
         "sub-folder a genre (artists from the files' tags or the folders below), or songs.csv "
-        "with the columns file, genre, artist, kind, part, of which only file is a must.",
+        "with the columns file, genre, artist, kind, part, of which only file is a must. Exit code "
+        "0: every song is in it; 1: some were left out, with reasons; 2: wrong input.",
     )
     collect.add_argument("folder", metavar="FOLDER", type=Path)
     collect.add_argument("-o", "--output", metavar="OUT", type=Path, required=True)
@@ -286,7 +275,7 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
     collect.add_argument("--where", choices=("middle", "random", "start"), default="middle")
     collect.add_argument("--seed", type=int, default=0, help="of places and split (default: 0)")
     collect.add_argument(
-        "--test-share", type=float, default=0.3, help="share of songs to test on (default: 0.3)"
+        "--test-share", type=float, default=0.3, help="share of clips to test on (default: 0.3)"
     )
     collect.set_defaults(run=_collect)
 
@@ -294,15 +283,20 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
 def _collect(options: argparse.Namespace) -> int:
     from genre_utils import collect
 
-    collection = collect.collect(
-        options.folder,
-        options.output,
-        clips=options.clips,
-        seconds=options.seconds,
-        where=options.where,
-        seed=options.seed,
-        test_share=options.test_share,
-    )
+    try:
+        collection = collect.collect(
+            options.folder,
+            options.output,
+            clips=options.clips,
+            seconds=options.seconds,
+            where=options.where,
+            seed=options.seed,
+            test_share=options.test_share,
+        )
+    except OSError as error:
+        raise ProjectError(
+            f"{error.filename or options.output}: {error.strerror}; name another folder with -o"
+        ) from error
     for warning in collection.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     tracks, failures = collection.tracks, collection.failures
@@ -315,4 +309,4 @@ def _collect(options: argparse.Namespace) -> int:
     if len(failures):
         print(f"{len(failures)} song(s) left out, see {options.output / 'failures.csv'}:")
         print(failures.head(5).to_string(index=False))
-    return 0
+    return 1 if len(failures) else 0

@@ -171,7 +171,8 @@ def stamp(book, notebook: Notebook, repository: str | None) -> None:
 def _badge(notebook: Notebook, repository: str) -> str:
     address = f"{repository}/blob/{_BRANCH}/notebooks/{notebook.name}.ipynb"
     minutes = staleness.settings()["minutes"].get(notebook.number)
-    time = f"about {minutes} minutes on the demo data" if minutes else "a few minutes"
+    about = "a minute" if minutes == 1 else f"{minutes} minutes"
+    time = f"about {about} on the demo data" if minutes else "a few minutes"
     return (
         "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
         f"(https://colab.research.google.com/github/{address})\n\n"

@@ -96,7 +96,7 @@ def _features(options: argparse.Namespace) -> int:
     items = found.items[["track_id", "genre", "artist_id", "segment_index", "segment_start_s"]]
     items = items.assign(file=files.to_numpy()).astype({"genre": "str"})
     values = pd.DataFrame(found.X, columns=list(found.names))
-    _write(options.output, pd.concat([items, values], axis=1))
+    write_table(options.output, pd.concat([items, values], axis=1))
     n_tracks = found.items["track_id"].nunique()
     print(
         f"{options.output}: {len(items)} rows of {n_tracks} files, {len(found.names)} features"
@@ -106,7 +106,7 @@ def _features(options: argparse.Namespace) -> int:
     if found.failures.empty:
         report.unlink(missing_ok=True)
         return 0
-    _write(report, found.failures)
+    write_table(report, found.failures)
     print(f"{len(found.failures)} file(s) left out, listed in {report}:")
     for row in found.failures.head(_SHOWN).itertuples():
         print(f"  {row.file}: {row.reason}")
@@ -162,7 +162,7 @@ def _split(options: argparse.Namespace) -> int:
     for part in ("train", "valid", "test"):
         parts.loc[parts.index[getattr(chosen, part)], "part"] = part
     left_out = parts["part"].isna()
-    _write(options.output, parts[~left_out])
+    write_table(options.output, parts[~left_out])
     counts = parts["part"].value_counts()
     print(f"{options.output}: " + ", ".join(f"{n} {part}" for part, n in counts.items()))
     if left_out.any():
@@ -192,16 +192,7 @@ def _items(source: str) -> tuple["pd.DataFrame", "pd.DataFrame"]:
     if not file.is_file():
         tracks = datasets.load(source, missing_ok=True).tracks
         return tracks, tracks
-    items = datasets.read_csv(file, dtype="str").rename(columns={"artist": "artist_id"})
-    if not {"track_id", "genre"} <= set(items.columns):
-        raise datasets.DatasetError(
-            f"{file}: found the columns {', '.join(map(str, items.columns[:12]))}; expected "
-            "track_id, genre and, to keep artists apart, artist_id (or artist)"
-        )
-    for name in ("track_id", "genre"):
-        datasets.fail_at(file, items[name].isna().to_numpy(), f"an empty {name}", items[name])
-    if "artist_fold" in items:
-        items["artist_fold"] = items["artist_fold"].astype("Int64")
+    items = datasets.read_tracks(file)
     whole = "segment_index" if "segment_index" in items else None
     keys = ["track_id", whole] if whole else ["track_id"]
     datasets.fail_at(
@@ -210,7 +201,14 @@ def _items(source: str) -> tuple["pd.DataFrame", "pd.DataFrame"]:
     return items, items.drop_duplicates("track_id")
 
 
-def _write(file: Path, table: "pd.DataFrame") -> None:
+def write_table(file: Path, table: "pd.DataFrame") -> None:
+    """Write a table as CSV to a file that the user named.
+
+    Raises
+    ------
+    ProjectError
+        If the file cannot be written.
+    """
     try:
         write_atomic(file, table.to_csv(index=False))
     except OSError as error:

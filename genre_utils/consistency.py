@@ -74,9 +74,9 @@ def notes() -> Iterator[str]:
 
 
 def published_datasets() -> list[str]:
-    """Return the data sets whose results are part of the project."""
-    folder = project.root() / "results"
-    return sorted(p.name for p in folder.glob("*") if p.is_dir() and p.name != "demo")
+    """Return the data sets whose results are part of the project; folders of a user's are not."""
+    found = {path.name for path in (project.root() / "results").glob("*") if path.is_dir()}
+    return sorted(found & {*project.KNOWN_DATASETS} - {"demo"})
 
 
 def stale_results() -> Iterator[str]:

@@ -457,6 +457,49 @@ def _free_name(name: str, taken: set[str]) -> str:
     return candidate
 
 
+def read_tracks(file: Path) -> pd.DataFrame:
+    """Read a user's table of tracks, or of their segments.
+
+    Parameters
+    ----------
+    file : Path
+        A CSV file with ``track_id`` and ``genre``, perhaps ``artist_id`` (or ``artist``),
+        ``artist_fold`` and ``segment_index``.
+
+    Returns
+    -------
+    pd.DataFrame
+        Its columns as text, artists in ``artist_id``, ``artist_fold`` as whole numbers.
+
+    Raises
+    ------
+    DatasetError
+        If the file cannot be read, lacks a column, names a track or a genre nowhere, or has
+        a fold that is no number; says in which line.
+    """
+    table = read_csv(file, dtype="str")
+    if "artist_id" not in table:
+        table = table.rename(columns={"artist": "artist_id"})
+    if not {"track_id", "genre"} <= set(table.columns):
+        raise DatasetError(
+            f"{file}: found the columns {', '.join(map(str, table.columns[:12]))}; expected "
+            "track_id, genre and, to keep artists apart, artist_id (or artist)"
+        )
+    for name in ("track_id", "genre"):
+        fail_at(file, table[name].isna().to_numpy(), f"an empty {name}", table["track_id"])
+    if "artist_fold" in table:
+        table["artist_fold"] = _folds(file, table["artist_fold"])
+    return table
+
+
+def _folds(file: Path, column: pd.Series) -> pd.Series:
+    """Return published folds as whole numbers, missing where a cell is empty."""
+    folds = pd.to_numeric(column, errors="coerce")
+    bad = (column.notna() & ~(folds.mod(1).eq(0) & folds.ge(1))).to_numpy()
+    fail_at(file, bad, "artist_fold is no whole number from 1 on", column)
+    return folds.astype("Int64")
+
+
 def _own_facts(file: Path, tracks: pd.DataFrame, base: Path) -> pd.DataFrame:
     """Read a user's ``tracks.csv``; return its facts for the tracks that it names."""
     table = read_csv(file, dtype="str")
@@ -477,10 +520,7 @@ def _own_facts(file: Path, tracks: pd.DataFrame, base: Path) -> pd.DataFrame:
         }
     )
     if "artist_fold" in table:
-        folds = pd.to_numeric(table["artist_fold"], errors="coerce")
-        bad = (table["artist_fold"].notna() & ~(folds.mod(1).eq(0) & folds.ge(1))).to_numpy()
-        fail_at(file, bad, "artist_fold is no whole number from 1 on", table["artist_fold"])
-        facts["artist_fold"] = folds.astype("Int64")
+        facts["artist_fold"] = _folds(file, table["artist_fold"])
     if "fault_filtered_split" in table:
         parts = table["fault_filtered_split"].str.strip().replace("", None)
         fail_at(

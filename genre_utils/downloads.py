@@ -394,6 +394,10 @@ def fetch(
     found = datasets.load(dataset, data_root=data_root, missing_ok=True)
     if found.tracks["audio_path"].notna().any():
         return None
+    if archive is not None and not Path(archive).is_file():
+        raise DownloadError(
+            f"{archive}: no such file; expected a zip or tar.gz archive; check the path"
+        )
     data_root = project.data_root() if data_root is None else Path(data_root)
     root, downloads = data_root / dataset, data_root / "downloads"
     try:

@@ -334,7 +334,8 @@ class _Listener:
         if self._segment_s == self._preprocessing.clip_s or is_silent:
             said = {} if is_silent else _named(self._bundle, probabilities)
             end_s = window.start_s + len(window.y) / self._sr
-            self.segments.append(Segment(window.start_s, end_s, said))
+            whole = self._segment_s == self._preprocessing.clip_s
+            self.segments.append(Segment(window.start_s if whole else window.fresh_s, end_s, said))
         else:
             self.segments += self._pieces(window, x)
 

@@ -180,6 +180,7 @@ def execute(notebook: Notebook, request: Request) -> float:
         If a cell fails; names the error and where the failed notebook can be read.
     """
     import jupytext
+    import nbclient
     import nbformat
     import papermill
 
@@ -218,6 +219,11 @@ def execute(notebook: Notebook, request: Request) -> float:
         raise ProjectError(
             f"{notebook.name} failed: {error.ename}: {error.evalue} (the notebook as far as it "
             f"came: {_shown(result)})"
+        ) from error
+    except nbclient.exceptions.DeadKernelError as error:
+        raise ProjectError(
+            f"{notebook.name}: its kernel died, most likely for want of memory; close other "
+            "programs or set JOBS=1, and run it again: it goes on where it was"
         ) from error
 
     executed = outputs.results / "notebooks" / f"{notebook.name}.ipynb"
@@ -365,6 +371,7 @@ def publish(request: Request) -> int:
                 f"{notebook.name} is out of date ({reason}); first run: "
                 f"make all DATASET={request.dataset}"
             )
+    for notebook in request.notebooks:
         executed = nbformat.read(
             request.outputs.results / "notebooks" / f"{notebook.name}.ipynb", 4
         )

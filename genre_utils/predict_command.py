@@ -129,7 +129,7 @@ class _Text(_Answers):
         for segment in found.segments if self._segments else ():
             best = sorted(segment.probabilities.items(), key=lambda pair: -pair[1])[: self._top]
             span = f"{_clock(segment.start_s)}-{_clock(segment.end_s)}"
-            yield f"    {span:<{self._width - 4}}  {self._row(dict(best))}"
+            yield f"    {span:<{max(self._width - 4, 0)}}  {self._row(dict(best))}"
         for warning in found.warnings:
             yield f"    note: {warning}"
 

@@ -36,12 +36,17 @@ def root() -> Path:
 
 def data_root() -> Path:
     """Return the folder of all data sets: ``DATA_ROOT``, or ``data`` in the project."""
-    return root() / os.environ.get("DATA_ROOT", "data")
+    return _folder("DATA_ROOT", "data")
 
 
 def cache_root() -> Path:
     """Return the folder of what can be computed again: ``CACHE_ROOT``, or ``.cache``."""
-    return root() / os.environ.get("CACHE_ROOT", ".cache")
+    return _folder("CACHE_ROOT", ".cache")
+
+
+def _folder(variable: str, usual: str) -> Path:
+    """Return the folder that a variable names; one that is empty counts as not given."""
+    return root() / Path(os.environ.get(variable) or usual).expanduser()
 
 
 def jobs() -> int:
@@ -139,7 +144,7 @@ class Outputs:
 
     @property
     def _base(self) -> Path:
-        base = root() / os.environ.get("OUTPUT_ROOT", ".")
+        base = _folder("OUTPUT_ROOT", ".")
         return base if self.profile == "full" else base / "build" / self.profile
 
     @property
@@ -163,11 +168,15 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     data = content.encode() if isinstance(content, str) else content
-    with open(partial, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(partial, path)
+    try:
+        with open(partial, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     return path
 
 

@@ -11,7 +11,7 @@ from IPython.display import Image, Markdown
 
 from genre_utils import project
 from genre_utils.datasets import Dataset
-from genre_utils.project import Outputs, ProjectError, write_atomic
+from genre_utils.project import KNOWN_DATASETS, Outputs, ProjectError, write_atomic
 
 _MARKER = re.compile(
     r"(?P<open><!-- results: (?P<name>[\w./-]+) -->\n).*?(?P<close><!-- /results -->)", re.DOTALL
@@ -90,9 +90,13 @@ class Report:
         """
         path = self.outputs.results / f"{name}.csv"
         if not path.is_file():
+            goal = name[:2] if name[:2].isdigit() else "all"
+            known = self.dataset.name in KNOWN_DATASETS
+            place = self.dataset.name if known else self.dataset.root
+            profile = "" if self.outputs.profile == "full" else f" PROFILE={self.outputs.profile}"
             raise ProjectError(
                 f"{name}.csv is not there for {self.dataset.name!r}; "
-                f"make it with: make {name[:2]} DATASET={self.dataset.name}"
+                f"make it with: make {goal} DATASET={place}{profile}"
             )
         return pd.read_csv(path).drop(columns="dataset", errors="ignore")
 

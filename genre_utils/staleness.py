@@ -232,6 +232,9 @@ def inputs(
     stored = [p for n in needed for p in (outputs.results / "predictions").glob(f"{n}_*.*")]
     if stored:
         digests["predictions"] = _digest_of(stored)
+    read = [p for n in needed for p in outputs.results.glob(f"{n}_*.csv")]
+    if read:
+        digests["needed tables"] = _digest_of(read)
     return digests
 
 

@@ -270,6 +270,15 @@ SYSTEMS = {
             only=("segment_random", "fault_filtered"),
         ),
         System(
+            "cnn_levels_mixup",
+            "CNN over time, every level, mixup",
+            "slides over time and hears the mean, maximum and deviation of each of its levels",
+            lambda shape, n, pretrained: cnn.EveryLevel(n_bands=shape[1], n_classes=n),
+            segment_s=CHUNK_S,
+            recipe=_CHUNKS,
+            augmentation=Augmentation(mixup=0.3),
+        ),
+        System(
             "attention",
             "CNN, attention pooling",
             "weighs the moments of a track by learnt attention",

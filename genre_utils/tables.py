@@ -73,7 +73,7 @@ def accuracy(result: StudyResult, dataset: Dataset, *, n_boot: int, stage: str) 
 
 
 def to_tracks(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add up the votes of each track's segments, whichever fold predicted them.
+    """Add up the probabilities of each track's segments, whichever fold predicted them.
 
     Under ``segment_random`` a track's segments are spread over the folds; all of them
     vote together, so that every protocol gives one answer a track (and seed).

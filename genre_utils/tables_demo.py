@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from genre_utils import datasets, inference
+from genre_utils import datasets, inference, project
 from genre_utils.bundle import Bundle
 from genre_utils.datasets import Dataset
 from genre_utils.hearing import Hearing
@@ -32,9 +32,13 @@ def songs(dataset: Dataset, song: str = "", *, n_songs: int = 1) -> list[Path]:
         If the song is not there, or a folder holds no sound.
     """
     if song:
-        path = Path(song).expanduser()
+        named = Path(song).expanduser()
+        path = named if named.exists() else project.root() / named
         if not path.exists():
-            raise ProjectError(f"song={song!r}: no such file or folder; check the path")
+            raise ProjectError(
+                f"song={song!r}: no such file or folder, neither here nor in the project's own; "
+                "give the whole path"
+            )
         return inference.sound_files(path)[:n_songs] if path.is_dir() else [path]
     tracks = dataset.tracks[dataset.tracks["audio_path"].notna()]
     if tracks.empty:

@@ -15,11 +15,12 @@ from genre_utils import (
     inputs,
     progress,
     project,
+    representations,
     splits,
     training,
 )
 from genre_utils.augment import Augmentation
-from genre_utils.blocks import heard_by_convnet
+from genre_utils.blocks import heard_by_convnet, musicnn_of_sound
 from genre_utils.datasets import Dataset
 from genre_utils.experiments import Store, StudyResult, Task, Unit
 from genre_utils.models import msd_convnet as convnet
@@ -64,7 +65,7 @@ def fetch_listeners(*, fetch: bool) -> pd.DataFrame:
     rows = []
     for title, module in LISTENERS.items():
         try:
-            if fetch:
+            if fetch and not project.from_predictions():
                 module.fetch()
             module.load()
             available = True
@@ -73,6 +74,38 @@ def fetch_listeners(*, fetch: bool) -> pd.DataFrame:
         rows.append((title, _HEARD, module.LICENCE, module.WEIGHTS_MB, available))
     columns = ["title", "trained_on", "licence", "size_mb", "available"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def replayed(dataset: Dataset) -> pd.DataFrame:
+    """Compare the taggrams of the rebuilt MSD_musicnn with the published ones.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        GTZAN, or a part of it, with sound.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a track with sound and a published taggram: ``track_id, difference`` (mean of
+        the absolute differences of scores), ``correlation`` (of the tags' mean scores).
+
+    Raises
+    ------
+    ProjectError
+        If the weights or the published taggrams are missing, or no track has both.
+    """
+    published = representations.taggram_series(root=dataset.root)
+    heard = musicnn_of_sound(dataset)
+    rows = []
+    for track in sorted(published.keys() & heard.files.keys()):
+        ours, theirs = heard.load(track), published[track]
+        n = min(len(ours), len(theirs))
+        means = ours.mean(axis=0), theirs.mean(axis=0)
+        rows.append((track, np.abs(ours[:n] - theirs[:n]).mean(), np.corrcoef(*means)[0, 1]))
+    if not rows:
+        raise ProjectError(f"{dataset.title}: no track has both sound and a published taggram")
+    return pd.DataFrame(rows, columns=["track_id", "difference", "correlation"])
 
 
 def other_music(name: str) -> Dataset | None:

@@ -532,7 +532,7 @@ _DEMO_CARD = {
     "Consent": "No recording, no composition and no voice of anybody is in it.",
     "Bias of the collection": "Caricatures: a genre here is what its rules say, and the rules are "
     "the conventions of Western popular music.",
-    "Known faults": "None are built in; what the audit lists below is what it finds.",
+    "Known faults": "None are built in; what the audit lists above is what it finds.",
     "Proper use": "To try and to test the study. Every number from it is labelled as synthetic.",
     "Not for": "Any statement about music.",
     "Sources": "{citation}",

@@ -51,8 +51,8 @@ report.header()
 # ## The leakage ladder
 #
 # Left: accuracy as the field measures it, from segments split at random (leaky) to the
-# fault-filtered split (honest). Right: the same test items and the same training size at every
-# rung, so that only leakage differs.
+# fault-filtered split (the strictest that is published). Right: the same test items and the same
+# training size at every rung, so that little but leakage differs.
 
 # %%
 ladder, fair = report.read("03_ladder"), report.read("03_ladder_fair")
@@ -74,9 +74,9 @@ prose(fall)
 # %% [markdown]
 # ## Leaderboard
 #
-# One row a model, one answer a track (its segments' votes added up), sorted by the strictest
-# protocol. Each model stands at the segment length that its *validation* accuracy chose.
-# In brackets: intervals by bootstrap over tracks.
+# One row a model, one answer a track (its segments' probabilities added up), sorted by the
+# strictest protocol. Each model stands at the segment length that its *validation* accuracy
+# chose. In brackets: intervals by bootstrap over tracks.
 
 # %% tags=["nbval-check-output"]
 accuracy = report.read("03_accuracy")

@@ -65,7 +65,7 @@ eda.players(data, examples, outputs=report.outputs)
 # %% [markdown]
 # ### The signal over time
 #
-# The **waveform** is air pressure. **RMS** is the energy of each frame: loudness. The
+# The **waveform** is air pressure. **RMS** is the root of a frame's mean energy: loudness. The
 # **zero-crossing rate** says how often the pressure changes its sign: noisiness.
 
 # %%

@@ -42,7 +42,8 @@ report.header()
 # ## From sound to spectrogram
 #
 # A network sees a **log-mel spectrogram**: the energy in 128 bands that are spaced as the ear
-# spaces pitches, frame by frame, in decibels below the loudest point. One clip of each genre:
+# spaces pitches, frame by frame, in decibels, cut off 80 dB below the loudest point. One clip of
+# each genre:
 
 # %%
 clips = feature_report.example_clips(data, seconds=gallery_seconds)

@@ -28,7 +28,7 @@
 dataset = "demo"
 profile = "full"
 chunk_systems = ["cnn", "cnn_lstm", "cnn_gru"]
-mixed_systems = ["cnn_lstm_mixup", "cnn_gru_mixup"]
+mixed_systems = ["cnn_lstm_mixup", "cnn_gru_mixup", "cnn_levels_mixup"]
 whole_systems = ["attention", "transformer", "vgg", "resnet18_colour"]
 ablations = [
     "resnet_small_plain", "resnet_small_crops", "resnet_small_equaliser",
@@ -38,6 +38,7 @@ all_changes = "resnet_small_short"
 protocols = ["segment_random", "track_random", "artist_grouped", "fault_filtered"]
 ensembles = [
     ["cnn", "cnn_lstm", "cnn_gru"], ["cnn_lstm_mixup", "cnn_gru_mixup"],
+    ["cnn_lstm_mixup", "cnn_gru_mixup", "cnn_levels_mixup"],
     ["cnn", "cnn_lstm", "cnn_gru", "resnet_small"],
 ]  # fmt: skip
 recurrent = ["cnn_lstm", "cnn_gru"]
@@ -93,6 +94,8 @@ report.header()
 #   does not care in which order that happened.
 # - **CNN-LSTM** and **CNN-GRU** hand the filters' answers, moment by moment, to a recurrent layer
 #   that carries a memory along. A GRU has fewer gates than an LSTM, so fewer weights.
+# - The **CNN over time** has filters as high as the spectrogram and hears the mean, maximum and
+#   deviation of each of its levels, from the bands of the spectrogram on.
 # - **Attention pooling** learns how much each moment counts before the moments are averaged. A
 #   **transformer** lets every moment look at all others.
 # - The **VGG-like** network and the **modified ResNet18** look at the whole clip as at a
@@ -119,8 +122,8 @@ report.table(tables_deep.described([*systems, best_single, *ablations, all_chang
 # clips cannot be split by segments, so under `segment_random` such networks read shorter pieces;
 # the small ResNet is also trained on pieces as short as published ones. With more tracks to train
 # on, it needs fewer epochs under the random protocols. The chunk networks get more of them where
-# segments are split at random: there, learning the training part by heart pays. Two of them are
-# trained for longer still, on chunks that mixup blends, so that they do not learn by rote.
+# segments are split at random: there, learning the training part by heart pays. Some are trained
+# for longer still, on chunks that mixup blends, so that they do not learn by rote.
 
 # %%
 again = {"n_folds": n_folds, "epochs": epochs}

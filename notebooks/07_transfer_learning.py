@@ -105,14 +105,25 @@ tables_transfer.accuracies_to_read(report.table(of_probed, "pretrained"))
 # %% [markdown]
 # ## Two networks that heard a million songs
 #
-# - **Taggrams**: MSD-musicnn (Pons & Serra) scores fifty tags every second. Its authors published
-#   the scores of GTZAN's fault-filtered training and test tracks; the network itself is not part
-#   of this project, so other music has no taggrams.
-# - **The MSD convnet** of Choi et al.: five small layers. We rebuilt it in PyTorch, so it describes
-#   any music. Its normalisation wants statistics of a batch. Ours are measured once, on the
-#   training part, and never see a test track. Where most tracks have no sound, it reads GTZAN's
-#   own pictures.
+# - **MSD_musicnn** (Pons & Serra) scores fifty tags every second: a *taggram*. Its authors
+#   published the taggrams of GTZAN's fault-filtered training and test tracks. The network itself
+#   comes inside their Python package; we rebuilt it in PyTorch, and it gives the published scores
+#   again. So other music has taggrams, too.
+# - **The MSD convnet** of Choi et al.: five small layers, rebuilt in the same way. Its
+#   normalisation wants statistics of a batch. Ours are measured once, on the training part, and
+#   never see a test track.
 #
+# Where most tracks have no sound, both also read GTZAN's own pictures. The weights are fetched
+# where they are missing, and are not part of this project.
+
+# %%
+transfer.fetch_listeners(fetch=fetch_weights)
+
+# %%
+replayed = transfer.table_or_stored(report, "replayed", transfer.replayed, data)
+prose(words_transfer.replayed_line(replayed))
+
+# %% [markdown]
 # A head on the MSD convnet as it is, and all of its layers trained further:
 
 # %%
@@ -159,14 +170,16 @@ prose(words_transfer.contamination_answer(leak, rebuilt, jumps))
 # ## Everything together
 #
 # A *member* is a classifier on one or several descriptions of a track, or a network from notebook
-# 05. Descriptions are features by hand, taggrams, the MSD convnet, and *texture*: level and
-# fluctuation of each band of the spectrogram, and which bands move together, at once and a moment
-# later. Every member predicts the training part in three folds that keep artists apart, each track
-# by models that had not heard it. These predictions alone decide how the members are weighed: in
-# thirty rounds the member is added, once more, that lowers the loss of their mean most (Caruana et
-# al.). Then all members are trained on the whole training part and predict the test part, once. The
-# networks' first seeds stand in notebook 05; here are more of them, which predict the other music,
-# too.
+# 05. Descriptions are features by hand, taggrams, what the two networks see in pictures, and
+# *texture*: level and fluctuation of each band of the spectrogram, and which bands move together,
+# at once and a moment later. A picture shows each clip from its own quietest to its own loudest
+# point, so the same grey means another loudness in each. *Texture in dB* undoes that: the range of
+# each picture is told from the public table of features. Every member predicts the training part
+# in three folds that keep artists apart, each track by models that had not heard it. These
+# predictions alone decide how the members are weighed: in thirty rounds the member is added, once
+# more, that lowers the loss of their mean most (Caruana et al.). Then all members are trained on
+# the whole training part and predict the test part, once. The networks' first seeds stand in
+# notebook 05; here are more of them, which predict the other music, too.
 
 # %%
 again = {"protocols": ["fault_filtered"], "epochs": epochs}
@@ -295,17 +308,18 @@ prose(words_headline.shared_artist_line(shared, without))
 
 # %% [markdown]
 # **How often was the test part looked at?** Every evaluation is counted, also those whose number
-# nobody quotes.
+# nobody quotes. Here are those of this notebook and the ones before it; the overview has all.
 
 # %%
-tables.uses_summary(report.read("test_uses"))
+uses = report.read("test_uses")
+tables.uses_summary(uses[uses["study"].str[:2] <= "07"])
 
 # %% [markdown]
 # ## Does it hold on music from elsewhere?
 #
 # Clips from outside GTZAN, in some of its genres. A model may answer with any of its genres, or
-# only with those that are there. Recordings known to be in GTZAN are left out. Other music has no
-# taggrams, so the headline without them stands in for the one with pretraining.
+# only with those that are there. Recordings known to be in GTZAN are left out. Taggrams of other
+# music are MSD_musicnn's own, of its sound; pictures of it are drawn as GTZAN's were.
 
 # %%
 heard = tables_transfer.joined(best, distilled, trained, tuned)

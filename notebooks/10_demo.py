@@ -20,8 +20,7 @@
 # below (a folder will do, too), or leave it empty for a clip of the data set. Nothing is
 # trained. **Running time.** Seconds.
 #
-# In Colab, first upload your copy of this project and run `%pip install -e ".[study,formats]"`
-# in its folder; then upload a song and name it below.
+# In Colab, upload a song with the folder symbol at the left and name it below.
 
 # %% tags=["parameters"]
 dataset = "demo"

@@ -37,6 +37,34 @@ def test_a_clean_split_passes(split, capsys):
     assert "no leak found" in capsys.readouterr().out
 
 
+def test_artists_may_be_called_artist(split, tmp_path, capsys):
+    (tmp_path / "tracks.csv").write_text(TRACKS.replace("artist_id", "artist"))
+    assert split(CLEAN.replace("rock.c,train", "rock.c,test")) == 1
+    assert "artist" in capsys.readouterr().out
+
+
+def test_folds_that_are_no_numbers_are_named(tmp_path, capsys):
+    table = tmp_path / "songs.csv"
+    header, *rows = TRACKS.strip().split("\n")
+    for fold, expected in (("1.0", 0), ("A", 2)):
+        lines = [f"{header},artist_fold", *(f"{row},{fold}" for row in rows[:-1]), f"{rows[-1]},2"]
+        table.write_text("\n".join(lines))
+        options = ["-o", str(tmp_path / "parts.csv"), "--protocol", "track_random", "--folds", "2"]
+        assert main(["split", str(table), *options]) in ((0, 1) if expected == 0 else (2,))
+    assert "artist_fold is no whole number" in capsys.readouterr().err
+
+
+def test_output_that_cannot_be_written_leaves_nothing_behind(tmp_path, capsys):
+    folder = tmp_path / "songs" / "rock"
+    folder.mkdir(parents=True)
+    soundfile.write(folder / "a.wav", np.zeros(22050), 22050)
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    assert main(["validate", str(tmp_path / "songs"), "-o", str(taken)]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_an_artist_in_two_parts_is_found(split, capsys):
     assert split(CLEAN.replace("rock.c,train", "rock.c,test")) == 1
     out = capsys.readouterr().out

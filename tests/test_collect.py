@@ -361,11 +361,16 @@ def test_wrong_tables(tmp_path, columns, rows, message):
 def test_on_the_command_line(songs, tmp_path, capsys):
     (songs / "Rock" / "bad.wav").write_text("no music")
     arguments = ["collect", str(songs), "-o", str(tmp_path / "out"), "--seconds", "2"]
-    assert main([*arguments, "--where", "random", "--test-share", "0.4"]) == 0
+    assert main([*arguments, "--where", "random", "--test-share", "0.4"]) == 1, "a song is left out"
     captured = capsys.readouterr()
     assert "20 clips of 20 songs by 10 artists" in captured.out and "hiphop" in captured.out
     assert "1 song(s) left out" in captured.out and "Rock/bad.wav" in captured.out
     assert "warning: 1 song(s) have no known artist" in captured.err
     assert main(arguments) == 2
     assert main(["collect", str(tmp_path / "none"), "-o", str(tmp_path / "o")]) == 2
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    assert main(["collect", str(songs), "-o", str(taken)]) == 2
+    assert "name another folder with -o" in (err := capsys.readouterr().err)
+    assert main(arguments) == 2
     assert "other options" in (err := capsys.readouterr().err) and "no such folder" in err

@@ -176,6 +176,13 @@ def test_a_project_that_is_up_to_date_is_clean(root, capsys):
     assert capsys.readouterr().out == "check: no problems in what is published\n"
 
 
+def test_results_of_a_users_own_music_are_not_published_ones(root, capsys):
+    (root / "results" / "my-music").mkdir()
+    (root / "results" / "my-music" / "03_accuracy.csv").write_text("a\n1\n")
+    assert consistency.published_datasets() == ["gtzan"]
+    assert pipeline.check() == pipeline.UP_TO_DATE, capsys.readouterr().err
+
+
 def test_what_is_found_is_said_and_fails(root, capsys):
     (root / "results/gtzan/03_scores.csv").unlink()
     assert pipeline.main(["check"]) == 1

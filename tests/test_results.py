@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import study_script
 
-from genre_utils import results
+from genre_utils import project, results
 from genre_utils.project import ProjectError, dataset_name, write_atomic
 
 
@@ -102,3 +102,16 @@ def test_a_folder_is_named_after_itself_and_never_like_a_known_data_set(tmp_path
     (tmp_path / "!!!").mkdir()
     with pytest.raises(ProjectError, match="letters or digits"):
         dataset_name(str(tmp_path / "!!!"))
+
+
+def test_folders_may_begin_with_the_home_folder_and_an_empty_name_is_none(monkeypatch):
+    from pathlib import Path
+
+    for variable, folder, usual in (
+        ("DATA_ROOT", project.data_root, "data"),
+        ("CACHE_ROOT", project.cache_root, ".cache"),
+    ):
+        monkeypatch.setenv(variable, "~/somewhere")
+        assert folder() == Path.home() / "somewhere"
+        monkeypatch.setenv(variable, "")
+        assert folder() == project.root() / usual

@@ -13,7 +13,7 @@ from test_pretrained import save_vit
 from genre_utils import datasets, project, results, transfer
 from genre_utils.models import msd_convnet as convnet
 from genre_utils.models import pretrained
-from genre_utils.models.weights import NOT_HERE
+from genre_utils.models.weights import NOT_HERE, WeightsError
 from genre_utils.project import Outputs, ProjectError
 
 GENRES = ("blues", "metal", "pop")
@@ -164,3 +164,44 @@ def test_stored_predictions_are_enough(pictured, monkeypatch):
     found = run(pictured, ["resnet18"])
     assert found.impossible["reason"].tolist() == [NOT_HERE]
     assert project.from_predictions()
+
+
+def test_weights_of_listeners_are_fetched_only_where_wanted(monkeypatch):
+    asked = []
+
+    def missing():
+        raise WeightsError("weights not available here")
+
+    for module in transfer.LISTENERS.values():
+        monkeypatch.setattr(module, "fetch", lambda: asked.append("fetch"))
+        monkeypatch.setattr(module, "load", missing)
+    table = transfer.fetch_listeners(fetch=False)
+    assert asked == [] and not table["available"].any()
+    assert list(table["title"]) == list(transfer.LISTENERS)
+    monkeypatch.setenv("FROM_PREDICTIONS", "1")
+    transfer.fetch_listeners(fetch=True)
+    assert asked == [], "stored results need no weights"
+    monkeypatch.delenv("FROM_PREDICTIONS")
+    transfer.fetch_listeners(fetch=True)
+    assert len(asked) == 2
+
+
+def test_replayed_taggrams_are_compared_track_by_track(monkeypatch, demo):
+    published = {"blues.00000": np.full((28, 50), 0.2), "blues.00001": np.zeros((28, 50))}
+    published["blues.00000"] += np.linspace(0, 0.1, 50)
+
+    class Heard:
+        files = {"blues.00000": None, "rock.00000": None}
+
+        @staticmethod
+        def load(track):
+            return published[track][:-1] + 0.01
+
+    monkeypatch.setattr(transfer.representations, "taggram_series", lambda root: published)
+    monkeypatch.setattr(transfer, "musicnn_of_sound", lambda music: Heard)
+    (row,) = transfer.replayed(demo).to_dict("records")
+    assert row["track_id"] == "blues.00000"
+    assert row["difference"] == pytest.approx(0.01) and row["correlation"] == pytest.approx(1)
+    Heard.files = {"rock.00000": None}
+    with pytest.raises(ProjectError, match="no track has both"):
+        transfer.replayed(demo)

@@ -4,9 +4,17 @@ Each takes standardised float32 and returns logits [shape=(n, n_classes)]; spect
 have the shape (n, 1, bands, frames).
 """
 
+import torch
 from torch import Tensor, nn
 
-from genre_utils.models.layers import CepstrumPicture, MeanAndMax, Residual, RowScale, conv_block
+from genre_utils.models.layers import (
+    CepstrumPicture,
+    MeanAndMax,
+    Residual,
+    ResidualOverTime,
+    RowScale,
+    conv_block,
+)
 
 
 def small_resnet(
@@ -139,6 +147,77 @@ def cnn9(
         nn.Dropout(dropout),
         nn.Linear(64, n_classes),
     )
+
+
+class EveryLevel(nn.Module):
+    """Convolutions over time whose every level is heard [1]_.
+
+    The kernels are as high as the spectrogram, so that they slide over time alone. Mean,
+    maximum and deviation over time are taken of the bands themselves and after each block,
+    and two dense layers read them all: a few seconds are described down to their mixing and
+    mastering.
+
+    Parameters
+    ----------
+    n_bands : int
+        Mel bands of the input.
+    n_classes : int
+        Number of genres.
+    width : int
+        Channels of the convolutions.
+    n_blocks : int
+        Residual blocks after the first convolution.
+    n_hidden : int
+        Size of the hidden layer.
+    dropout : float
+        Share of the pooled features, and of the hidden layer, that is hidden in training.
+
+    References
+    ----------
+    .. [1] Lee & Nam, "Multi-level and multi-scale feature aggregation using pretrained
+       convolutional neural networks for music auto-tagging", IEEE Signal Processing
+       Letters 24(8), 2017.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_bands: int,
+        n_classes: int = 10,
+        width: int = 256,
+        n_blocks: int = 2,
+        n_hidden: int = 512,
+        dropout: float = 0.3,
+    ):
+        super().__init__()
+        self.bands = RowScale(n_bands)
+        self.first = nn.Sequential(
+            nn.Conv1d(n_bands, width, kernel_size=5, padding=2, bias=False),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+        )
+        self.blocks = nn.ModuleList(ResidualOverTime(width) for _ in range(n_blocks))
+        n_pooled = 3 * (n_bands + width * (1 + n_blocks))
+        self.head = nn.Sequential(
+            nn.BatchNorm1d(n_pooled),
+            nn.Dropout(dropout),
+            nn.Linear(n_pooled, n_hidden),
+            nn.BatchNorm1d(n_hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(n_hidden, n_classes),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits [shape=(n, n_classes)] of spectrograms."""
+        bands = self.bands(x)[:, 0]
+        levels = [bands, self.first(bands)]
+        for block in self.blocks:
+            levels.append(block(levels[-1]))
+        pooled = [level.float() for level in levels]
+        return self.head(
+            torch.cat([p for x in pooled for p in (x.mean(2), x.amax(2), x.std(2))], dim=1)
+        )
 
 
 class WaveformCnn(nn.Module):

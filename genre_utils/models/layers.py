@@ -46,6 +46,30 @@ class Residual(nn.Module):
         return functional.relu(self.second(self.first(x)) + self.short_cut(x))
 
 
+class ResidualOverTime(nn.Module):
+    """The same along one dimension, with as many channels out as in.
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv1d(width, width, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            nn.Conv1d(width, width, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm1d(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the same size [shape=(n, width, frames)]."""
+        return functional.relu(x + self.body(x))
+
+
 class MeanAndMax(nn.Module):
     """Average over frequency, then mean and maximum over time: any length becomes one vector."""
 
