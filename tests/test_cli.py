@@ -55,9 +55,10 @@ def test_folds_that_are_no_numbers_are_named(tmp_path, capsys):
 
 
 def test_output_that_cannot_be_written_leaves_nothing_behind(tmp_path, capsys):
-    folder = tmp_path / "songs" / "rock"
-    folder.mkdir(parents=True)
-    soundfile.write(folder / "a.wav", np.zeros(22050), 22050)
+    for genre in ("pop", "rock"):
+        folder = tmp_path / "songs" / genre
+        folder.mkdir(parents=True)
+        soundfile.write(folder / "a.wav", np.zeros(22050), 22050)
     taken = tmp_path / "taken"
     taken.mkdir()
     assert main(["validate", str(tmp_path / "songs"), "-o", str(taken)]) == 2

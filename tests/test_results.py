@@ -24,7 +24,7 @@ def test_a_table_is_written_and_read_back(report, tmp_path):
 
 
 def test_a_missing_table_says_what_makes_it(report):
-    with pytest.raises(ProjectError, match="make 03 DATASET=tiny"):
+    with pytest.raises(ProjectError, match="make 03 DATASET=/"):
         report.read("03_accuracy")
 
 
