@@ -77,6 +77,10 @@ def _mean_of_systems(
     for part, name in zip(parts, names, strict=True):
         if part.empty:
             return None, f"{title(name)} has no predictions to average here"
+    # A system may have been run at several lengths; where all have one in common, that is it.
+    shared = set.intersection(*(set(part["segment_s"]) for part in parts))
+    if shared:
+        parts = [part[part["segment_s"] == max(shared)] for part in parts]
     seeds = set.intersection(*(set(part["seed"]) for part in parts))
     parts = [part[part["seed"].isin(seeds)] for part in parts]
     keys = ["seed", "fold", "track_id", "segment_start_s"]
@@ -120,6 +124,11 @@ def _runs_of(result: StudyResult, rows: pd.DataFrame, names: list[str]) -> pd.Da
     runs = rows[[*keep, "n_train"]].drop_duplicates("run_id").reset_index(drop=True)
     setting = {"protocol": rows["protocol"].iloc[0], "stage": "final"}
     parts = [rows_of(result.runs, setting | {"model": name}) for name in names]
+    length = rows["segment_s"].iloc[0]
+    parts = [
+        part[part["segment_s"] == length] if length in set(part["segment_s"]) else part
+        for part in parts
+    ]
     for name in ("n_parameters", "weights_mb", "fit_s"):
         runs[name] = sum(part[name].astype(float).mean() for part in parts)
     runs["n_train_tracks"] = parts[0]["n_train_tracks"].mean()

@@ -291,6 +291,8 @@ def heard_by_convnet(music: Dataset, learnt_from: Dataset) -> Heard:
     source = "audio" if columns["audio_path"] >= columns["image_path"] else "picture"
     read = _sounds if source == "audio" else _pictures
     track_ids, digest, power = read(music, network)
+    if not track_ids:
+        raise ProjectError(f"{music.title}: no track can be read; make 01 says what is wrong")
     parts = music.tracks.set_index("track_id")["fault_filtered_split"].reindex(track_ids)
     return Heard(
         network,

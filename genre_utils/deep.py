@@ -560,6 +560,8 @@ def budget_study(
         split = splits.make_splits(data.items, "fault_filtered", seed=seed)[0]
     except (InputError, splits.SplitError):
         return pd.DataFrame(columns=_BUDGET_COLUMNS)
+    if not len(split.valid):
+        return pd.DataFrame(columns=_BUDGET_COLUMNS)
     key = project.text_digest(
         data.digest, *(chosen.digest(recipe=r, pretrained=False) for r in recipes)
     )

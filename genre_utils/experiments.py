@@ -127,7 +127,7 @@ class Plan:
 
     def note(self, reason: Exception, **setting) -> None:
         """Keep the reason why there is no unit of a setting."""
-        self.impossible.append({**setting, "reason": str(reason)})
+        self.impossible.append({**setting, "reason": project.without_places(str(reason))})
 
     def run(self, store: "Store", dataset: Dataset) -> StudyResult:
         """Run the units.
@@ -198,7 +198,21 @@ class Store:
             pd.DataFrame(stored["impossible"]),
         )
 
-    def run(self, tasks: list[Task], *, impossible: pd.DataFrame, desc: str) -> StudyResult:
+    def load_or_none(self) -> StudyResult | None:
+        """Return what the study has published, or None where there is nothing whole."""
+        try:
+            return self.load()
+        except ProjectError:
+            return None
+
+    def run(
+        self,
+        tasks: list[Task],
+        *,
+        impossible: pd.DataFrame,
+        desc: str,
+        keep: Callable[[dict], bool] | None = None,
+    ) -> StudyResult:
         """Run the tasks that are not stored yet, then publish all of them together.
 
         Parameters
@@ -209,8 +223,13 @@ class Store:
             What the data cannot answer, with reasons.
         desc : str
             What is being done, for the progress bar.
+        keep : callable, optional
+            Takes the record of a stored run that is none of the tasks, and tells whether it
+            is published again all the same: what it needs is not on this computer, and nothing
+            else has changed about it.
         """
-        published = self._published({task.unit.run_id for task in tasks})
+        wanted = {task.unit.run_id for task in tasks}
+        published = self._published(lambda record: record["run_id"] in wanted)
         missing = [
             t for t in tasks if t.unit.run_id not in published and not self._file(t).exists()
         ]
@@ -219,10 +238,13 @@ class Store:
             for position, rows, record in track(finished, total=len(missing), desc=desc):
                 self._keep(missing[position], rows, record)
         kept = [published.get(task.unit.run_id) or self._read(task) for task in tasks]
+        if keep:
+            others = self._published(lambda r: r["run_id"] not in wanted and keep(r))
+            kept += others.values()
         self._publish(kept, impossible)
         return self.load()
 
-    def _published(self, wanted: set[str]) -> dict[str, tuple[pd.DataFrame, dict]]:
+    def _published(self, wanted: Callable[[dict], bool]) -> dict[str, tuple[pd.DataFrame, dict]]:
         if self._retrain or not (self.table.is_file() and self._records_file.is_file()):
             return {}
         stored = self.load()
@@ -231,7 +253,7 @@ class Store:
         return {
             record["run_id"]: (rows[record["run_id"]], record)
             for record in records
-            if record["run_id"] in rows and record["run_id"] in wanted
+            if record["run_id"] in rows and wanted(record)
         }
 
     def _file(self, task: Task) -> Path:

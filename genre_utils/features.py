@@ -328,9 +328,14 @@ def table(
         if source == "table" or frame["track_id"].nunique() >= max(n_audio, 1):
             return _from_csv(dataset, segment_s, frame)
     if not n_audio or source == "table":
+        lacks = {
+            "table": f"no table of features at {segment_s:g} s",
+            "audio": "no audio, which these features are computed from,",
+        }.get(source, f"no audio and no table of features at {segment_s:g} s")
         raise FeatureError(
-            f"{dataset.title} has no audio and no table of features at {segment_s:g} s in "
-            f"{dataset.root}; put the sound files there, or ask for another segment length"
+            f"{dataset.title} has {lacks} in {dataset.root}; put "
+            f"{'the table' if source == 'table' else 'the sound files'} there, or ask for other "
+            "features"
         )
     cached = _cached(dataset, [_segments_kind(segment_s, extra)], jobs)[0]
     return _from_audio(dataset, segment_s, names, cached)

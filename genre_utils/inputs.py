@@ -151,6 +151,7 @@ def cut(whole: Input, segment_s: float) -> Input:
     segment_s : float
         Length of a segment in seconds, at most `CLIP_S`.
     """
+    _check_length(segment_s)
     if segment_s == CLIP_S:
         return whole
     bounds = audio.segment_bounds(CLIP_S, segment_s)
@@ -171,7 +172,9 @@ def spectrograms_and_features(dataset: Dataset, segment_s: float) -> Input:
         table = features.table(dataset, segment_s=segment_s)
     except features.FeatureError as error:
         raise InputError(str(error)) from error
-    rows = pd.Series(np.arange(len(table.items)), index=table.items["track_id"])
+    # Spectrograms show the first 30 s of a longer clip, and so do these.
+    first_ones = np.flatnonzero(table.items["segment_index"].eq(0))
+    rows = pd.Series(first_ones, index=table.items["track_id"].iloc[first_ones])
     both = first.items["track_id"].isin(rows.index).to_numpy()
     items = first.items[both].reset_index(drop=True)
     X = table.X[rows[items["track_id"]]].astype(np.float32)
@@ -188,7 +191,7 @@ def own_pictures(dataset: Dataset, segment_s: float) -> Input:
     """Return GTZAN's pictures as they are, or as `images.gtzan_picture` draws 16-bit sound."""
     _only_whole("picture", segment_s)
     if _source(dataset) == "picture":
-        found, source = _read_pictures(dataset, images.load_picture), "picture"
+        found, source = _read_pictures(dataset, _whole_picture), "picture"
     else:
         found, source = _each_clip(dataset, "drawn_picture", _drawn_picture), "audio"
     return _whole_clips("picture", source, found, dataset)
@@ -263,6 +266,10 @@ def _source(dataset: Dataset) -> str:
     return "audio" if has_audio and has_audio >= _FEW_MISSING * has_picture else "picture"
 
 
+_AVERAGED = 4
+"""Frames of sound that make one of a spectrogram."""
+
+
 @dataclass(frozen=True)
 class _Found:
     arrays: dict[str, np.ndarray]
@@ -275,15 +282,23 @@ def _failures(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
 
 def _from_audio(dataset: Dataset) -> _Found:
     series = features.series(dataset, kind="log_mel_1024")
-    return _Found(
-        {track_id: _levels(series.load(track_id)) for track_id in series.files}, series.failures
-    )
+    names = dataset.tracks.set_index("track_id")["audio_path"]
+    arrays, short = {}, []
+    for track_id in series.files:
+        S = series.load(track_id)
+        if S.shape[1] < _AVERAGED:
+            short.append((track_id, names[track_id].name, "is shorter than 0.04 s"))
+        else:
+            arrays[track_id] = _levels(S)
+    failures = [part for part in (series.failures, _failures(short)) if len(part)]
+    return _Found(arrays, pd.concat(failures, ignore_index=True) if failures else _failures([]))
 
 
 def _levels(S: np.ndarray) -> np.ndarray:
     """Average four frames, bring a clip to 30 s, and its range to 0 … 255."""
-    n_frames = int(CLIP_S * features.SR / 256) // 4
-    S = S[:, : S.shape[1] // 4 * 4].reshape(len(S), -1, 4).mean(axis=2)
+    n_frames = int(CLIP_S * features.SR / 256) // _AVERAGED
+    whole = S.shape[1] // _AVERAGED * _AVERAGED
+    S = S[:, :whole].reshape(len(S), -1, _AVERAGED).mean(axis=2)
     S = np.tile(S, -(-n_frames // S.shape[1]))[:, :n_frames]
     low, high = float(S.min()), float(S.max())
     return np.rint((S - low) * (255 / max(high - low, 1e-10))).astype(np.uint8)
@@ -291,6 +306,12 @@ def _levels(S: np.ndarray) -> np.ndarray:
 
 def _from_pictures(dataset: Dataset) -> _Found:
     return _read_pictures(dataset, lambda path: mel_of_picture(images.load_picture(path)))
+
+
+def _whole_picture(path: Path) -> np.ndarray:
+    picture = images.load_picture(path)
+    images.gtzan_levels(picture)  # refuses another size
+    return picture
 
 
 def _drawn_picture(y: np.ndarray) -> np.ndarray:
@@ -335,15 +356,25 @@ def _zcr(y: np.ndarray) -> np.ndarray:
 
 def _whole_clips(name: str, source: str, found: _Found, dataset: Dataset) -> Input:
     if not found.arrays:
+        what = "pictures" if source == "picture" else "sound"
         raise InputError(
-            f"{dataset.title}: {name!r} needs sound, and no track has any that can be read"
+            f"{dataset.title}: {name!r} needs {what}, and no track has any that can be read"
         )
     x = np.stack(list(found.arrays.values()))[:, None]
     items = _items(dataset.tracks, list(found.arrays), [(0.0, CLIP_S)], CLIP_S)
     return _assembled(name, source, x, items, found.failures)
 
 
+def _check_length(segment_s: float) -> None:
+    if not 0 < segment_s <= CLIP_S:
+        raise InputError(
+            f"segments of {segment_s:g} s were asked for; clips are brought to {CLIP_S:g} s: "
+            "expected that at most"
+        )
+
+
 def _cut_audio(dataset: Dataset, name: str, segment_s: float, function: Callable) -> Input:
+    _check_length(segment_s)
     bounds = audio.segment_bounds(CLIP_S, segment_s)
     # A folder of its own for each length: what is kept of a clip depends on it.
     found = _each_clip(dataset, f"{name} {segment_s:g}s", _Cut(function, tuple(bounds)))

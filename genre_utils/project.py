@@ -163,6 +163,19 @@ class Outputs:
         return self._base / ".units" / self.dataset
 
 
+def without_places(text: str) -> str:
+    """Return a text with the names of folders instead of where they are on this computer."""
+    places = {
+        data_root(): "DATA_ROOT",
+        cache_root(): "CACHE_ROOT",
+        root(): "the project",
+        Path.home(): "~",
+    }
+    for place, called in sorted(places.items(), key=lambda pair: -len(str(pair[0]))):
+        text = text.replace(str(place), called)
+    return text
+
+
 def write_atomic(path: Path, content: bytes | str) -> Path:
     """Write a file so that it is there whole or not at all, even after ``kill -9``."""
     path.parent.mkdir(parents=True, exist_ok=True)

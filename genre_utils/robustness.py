@@ -126,7 +126,7 @@ def run(
     names = _studies(dataset, elsewhere, study)
     stored = {name: Store(of_study, outputs) for name, of_study in names.items()}
     if project.from_predictions():
-        return _joined([transfer.load_stored(store) for store in stored.values()])
+        return _joined([store.load_or_none() for store in stored.values()])
     shipped = network(dataset, outputs, epochs=bundle_epochs)
     limits = {"genres": shipped.genres, "most": most_clips}
     musics = {
@@ -138,7 +138,7 @@ def run(
         make = musics.get(name, partial(_elsewhere, dataset, elsewhere, known_copies, limits))
         music = make()
         if music is None or music.clips.empty:
-            results.append(transfer.load_stored(store))
+            results.append(store.load_or_none())
             continue
         tasks = _tasks(music, shipped, chosen)
         results.append(store.run(tasks, impossible=pd.DataFrame(), desc=f"hearing {name}"))
@@ -199,7 +199,7 @@ def at_home(heard: StudyResult, outputs: Outputs) -> pd.DataFrame:
     """
     if len(heard.runs):
         for place in (outputs, Outputs(outputs.dataset), Outputs(_PUBLISHED)):
-            stored = transfer.load_stored(Store(shipping.STUDY, place))
+            stored = Store(shipping.STUDY, place).load_or_none()
             if stored is not None:
                 rows = stored.predictions
                 rows = rows[rows["run_id"] == heard.runs["bundle_run"].iloc[0]]
@@ -222,7 +222,7 @@ def other_networks(outputs: Outputs) -> StudyResult:
         Rows of the fault-filtered test part and of the stage ``elsewhere``; of models
         that have both.
     """
-    parts = [transfer.load_stored(Store(name, outputs)) for name in SUMMED_UP]
+    parts = [Store(name, outputs).load_or_none() for name in SUMMED_UP]
     found = _joined(parts)
     rows = found.predictions
     rows = rows[rows["stage"].isin(["final", "elsewhere"]) & rows["protocol"].eq(_PROTOCOL)]

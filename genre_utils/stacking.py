@@ -24,6 +24,7 @@ from genre_utils.blocks import BLOCKS, Block
 from genre_utils.datasets import Dataset
 from genre_utils.evaluation import probability_columns
 from genre_utils.experiments import Store, StudyResult, Task, Unit
+from genre_utils.models.weights import WeightsError
 from genre_utils.project import Outputs, ProjectError, text_digest
 from genre_utils.splits import Split
 
@@ -190,19 +191,30 @@ def run_members(
     if project.from_predictions() or not dataset.available:
         return store.load()
     material = _Material(dataset, elsewhere)
-    tasks, impossible = [], []
+    earlier = store.load_or_none()
+    stored = set() if earlier is None else set(earlier.runs["model"])
+    tasks, impossible, kept = [], [], set()
     for name in names:
         member = MEMBERS[name]
         try:
             data = material.of(member)
+            if elsewhere:
+                try:
+                    data = material.with_other_music(data, member)
+                except WeightsError:
+                    raise
+                except ProjectError as reason:
+                    impossible.append(_impossible(name, "elsewhere", reason, elsewhere))
+        except WeightsError as reason:
+            # Weights that are not on this computer do not make a stored run wrong.
+            if name in stored:
+                kept.add(name)
+            else:
+                impossible.append(_impossible(name, "final", reason, dataset))
+            continue
         except ProjectError as reason:
             impossible.append(_impossible(name, "final", reason, dataset))
             continue
-        if elsewhere:
-            try:
-                data = material.with_other_music(data, member)
-            except ProjectError as reason:
-                impossible.append(_impossible(name, "elsewhere", reason, elsewhere))
         for stage in ("inner", "final"):
             unit = Unit(
                 model=name,
@@ -218,9 +230,14 @@ def run_members(
                 recipe=f"{RECIPE}.{member.model}",
             )
             tasks.append(Task(unit, MemberWork(unit, data, dataset.genres, dataset.name)))
-    if not tasks:
+    if not tasks and not kept:
         raise ProjectError(f"{dataset.title}: no member can be trained: {impossible[0]['reason']}")
-    return store.run(tasks, impossible=pd.DataFrame(impossible), desc="members")
+    return store.run(
+        tasks,
+        impossible=pd.DataFrame(impossible),
+        desc="members",
+        keep=lambda record: record["model"] in kept,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,9 +318,7 @@ class _Material:
 
 
 def _impossible(name: str, stage: str, reason: ProjectError, music: Dataset) -> dict:
-    text = str(reason)
-    for folder, called in ((music.root, music.title), (project.data_root(), "DATA_ROOT")):
-        text = text.replace(str(folder), called)
+    text = project.without_places(str(reason).replace(str(music.root), music.title))
     return {
         "model": name, "segment_s": inputs.CLIP_S, "source": "none", "protocol": PROTOCOL,
         "stage": stage, "n_tracks": 0, "reason": text,

@@ -12,7 +12,6 @@ from genre_utils.experiments import TABULAR, Store, StudyResult
 from genre_utils.measuring import BUNDLE, Measured
 from genre_utils.project import Outputs
 from genre_utils.results import interval, markdown_table
-from genre_utils.transfer import load_stored
 
 PROTOCOL = "fault_filtered"
 """Under which the variants are compared."""
@@ -122,7 +121,7 @@ def ensemble(outputs: Outputs) -> dict[str, pd.DataFrame]:
     dict of str to pd.DataFrame
         ``ensemble`` → rows, one a track; empty where nothing is stored.
     """
-    stored = load_stored(Store("07_headlines", outputs))
+    stored = Store("07_headlines", outputs).load_or_none()
     if stored is None:
         return {}
     rows = stored.predictions

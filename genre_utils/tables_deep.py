@@ -632,6 +632,8 @@ def confusions(result: StudyResult, *, model: str, protocols: list[str]) -> dict
     for protocol in dict.fromkeys(protocols):
         rows = tables.predictions_of(result, model=model, protocol=protocol)
         if len(rows):
+            # Of several lengths of segments, the longest: it is closest to the whole clip.
+            rows = rows[rows["segment_s"] == rows["segment_s"].max()]
             rows = tables.to_tracks(rows) if _unit(protocol) == "track" else rows
             found[f"{protocol}, per {_unit(protocol)}"] = evaluation.confusion(rows)
     return found

@@ -14,7 +14,6 @@ from genre_utils.models.classical import CLASSICAL
 from genre_utils.models.pretrained import PRETRAINED
 from genre_utils.project import Outputs
 from genre_utils.results import interval, markdown_table
-from genre_utils.transfer import load_stored
 
 _SUMMARY = [
     "n_tracks", "accuracy", "accuracy_low", "accuracy_high", "accuracy_artist_low",
@@ -229,7 +228,7 @@ def baselines(outputs: Outputs) -> dict[str, pd.DataFrame]:
         network of best validation accuracy. Studies that are not stored are left out.
     """
     found = {}
-    classical = load_stored(Store("03_baselines", outputs))
+    classical = Store("03_baselines", outputs).load_or_none()
     if classical is not None:
         untuned = _chosen(classical, ["svm_c10"])
         best = _chosen(classical, list(dict.fromkeys(classical.runs["model"])))
@@ -238,7 +237,7 @@ def baselines(outputs: Outputs) -> dict[str, pd.DataFrame]:
                 name, segment_s = chosen["model"].iloc[0], chosen["segment_s"].iloc[0]
                 called = CLASSICAL[name].title
                 found[f"{called}, {segment_s:g} s (03)"] = tables.to_tracks(chosen)
-    networks = load_stored(Store("05_sequence_models", outputs))
+    networks = Store("05_sequence_models", outputs).load_or_none()
     if networks is not None:
         chosen = _chosen(networks, list(dict.fromkeys(networks.runs["model"])))
         if len(chosen):

@@ -146,9 +146,12 @@ def table_or_stored(
         return pd.DataFrame()
     number = report.notebook.split("_")[0]
     try:
-        if project.from_predictions() or not report.dataset.available:
-            return report.table(report.read(f"{number}_{slug}"), slug)
-        return report.table(compute(*arguments), slug)
+        if report.dataset.available and not project.from_predictions():
+            return report.table(compute(*arguments), slug)
+    except ProjectError:
+        pass
+    try:
+        return report.table(report.read(f"{number}_{slug}"), slug)
     except ProjectError:
         return pd.DataFrame()
 
@@ -197,7 +200,7 @@ def run_available(
         weights can be had: nothing is stored then.
     """
     store = Store(study, outputs)
-    stored = load_stored(store)
+    stored = store.load_or_none()
     if project.from_predictions() or not dataset.available:
         return stored or _nothing(names, NOT_HERE)
     found = pretrained.availability(names).set_index("name")
@@ -207,9 +210,9 @@ def run_available(
             _check_weights(found.loc[name], fetch=fetch)
             tasks += _tasks(dataset, name, finetune=finetune, epochs=epochs, seed=seed, store=store)
         except ProjectError as reason:
-            impossible.append(_note(name, str(reason).replace(str(dataset.root), dataset.title)))
+            impossible.append(_note(name, reason, dataset))
     if not tasks:
-        return _nothing(names, "", notes=impossible)
+        return stored or _nothing(names, "", notes=impossible)
     return store.run(tasks, impossible=pd.DataFrame(impossible), desc="pretrained networks")
 
 
@@ -250,13 +253,14 @@ def run_convnet(
     store = Store(study, outputs)
     names = [CONVNET + PROBE, CONVNET + FINETUNED]
     if project.from_predictions() or not dataset.available:
-        return load_stored(store) or _nothing(names, NOT_HERE)
+        return store.load_or_none() or _nothing(names, NOT_HERE)
     try:
         heard = heard_by_convnet(dataset, dataset)
         split = splits.make_splits(_tracks_of(heard, dataset), _PROTOCOL)[0]
     except ProjectError as error:
-        reason = str(error).replace(str(project.data_root()), "DATA_ROOT")
-        return _nothing(names, reason)
+        return store.load_or_none() or _nothing(
+            names, "", notes=[_note(name, error, dataset) for name in names]
+        )
     recipe = replace(CONVNET_RECIPE, seed=seed, epochs=epochs or CONVNET_RECIPE.epochs)
     also = "".join(elsewhere.tracks["track_id"]) if elsewhere else ""
     tasks = []
@@ -390,7 +394,7 @@ def earlier_networks(names: Sequence[str], *, outputs: Outputs) -> StudyResult:
     StudyResult
         Rows and runs of stage ``final``, all seeds; empty where nothing is stored.
     """
-    stored = load_stored(Store("05_sequence_models", outputs))
+    stored = Store("05_sequence_models", outputs).load_or_none()
     if stored is None:
         return _nothing(names, "notebook 05 has stored nothing of it; run make 05")
 
@@ -402,14 +406,6 @@ def earlier_networks(names: Sequence[str], *, outputs: Outputs) -> StudyResult:
     return StudyResult(wanted(stored.predictions), wanted(stored.runs), nothing)
 
 
-def load_stored(store: Store) -> StudyResult | None:
-    """Return what a study has published, or None where there is nothing whole."""
-    try:
-        return store.load()
-    except ProjectError:
-        return None
-
-
 def _check_weights(row: pd.Series, *, fetch: bool) -> None:
     if not row["available"]:
         raise ProjectError(row["reason"])
@@ -417,10 +413,14 @@ def _check_weights(row: pd.Series, *, fetch: bool) -> None:
         raise ProjectError(f"{NOT_HERE}, and this run was told to fetch none")
 
 
-def _note(name: str, reason: str) -> dict:
+def _note(name: str, reason: object, dataset: Dataset | None = None) -> dict:
+    text = str(reason)
+    if dataset is not None:
+        text = text.replace(str(dataset.root), dataset.title)
+    text = project.without_places(text)
     return {
         "model": name, "segment_s": inputs.CLIP_S, "source": "none", "protocol": _PROTOCOL,
-        "stage": "final", "n_tracks": 0, "reason": reason,
+        "stage": "final", "n_tracks": 0, "reason": text,
     }  # fmt: skip
 
 
@@ -468,9 +468,22 @@ def _material(dataset: Dataset, reads: str):
     tracks = dataset.tracks[dataset.tracks["audio_path"].notna()].reset_index(drop=True)
     if tracks.empty:
         raise ProjectError(f"{dataset.title} has no sound, which this network reads")
+    tracks = tracks[[_can_be_heard(path) for path in tracks["audio_path"]]].reset_index(drop=True)
+    if tracks.empty:
+        raise ProjectError(
+            f"{dataset.title}: no sound file can be decoded; make 01 says what is wrong with them"
+        )
     paths = list(tracks["audio_path"])
     digest = project.text_digest(*map(project.file_digest, paths))
     return tracks.assign(segment_start_s=0.0), paths, digest
+
+
+def _can_be_heard(path: Path) -> bool:
+    try:
+        y, sr = audio.decode(path)
+    except audio.AudioError:
+        return False
+    return len(y) >= pretrained.SHORTEST_S * sr
 
 
 @dataclass(frozen=True)
@@ -524,6 +537,9 @@ class _Work:
         )
         x, owner = parts["test"]
         said = pretrained.average(training.predict(network.network, x, batch_size=8), owner)
+        best = fit.history.set_index("epoch").loc[fit.best_epoch]
+        record["validation_accuracy"] = float(best["valid_accuracy"]) if "valid" in parts else None
+        self.checkpoint.unlink(missing_ok=True)
         return self._outcome(said, record | {"best_epoch": fit.best_epoch})
 
     def _rows(self, network, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

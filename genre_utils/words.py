@@ -1,5 +1,8 @@
 """Sentences whose numbers come from results: answers, and alt texts of figures."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import pandas as pd
 
 from genre_utils import splits
@@ -64,6 +67,15 @@ def models_alt(accuracy: pd.DataFrame) -> str:
         if protocol in best.index
     ]
     return f"Accuracy of every model by protocol. Highest value of each: {', '.join(parts)}."
+
+
+def confusion_alt(matrices: Mapping[str, pd.DataFrame]) -> str:
+    """Return the alt text of confusion matrices; title → counts."""
+    parts = [
+        f"{title}: {np.diag(counts).sum() / counts.to_numpy().sum():.2f} on the diagonal"
+        for title, counts in matrices.items()
+    ]
+    return f"Confusion matrices. {'; '.join(parts)}."
 
 
 def recall_alt(recall: pd.DataFrame) -> str:

@@ -206,19 +206,22 @@ tables.search_summary(searches)
 best = tables.best_by_validation(result, protocol=protocol)
 setting = {name: best[name] for name in ("model", "source", "segment_s")}
 rows = tables.to_tracks(tables.predictions_of(result, protocol=protocol, **setting))
+first = fair_models[0]
 leaky = tables.predictions_of(result, protocol="segment_random", segment_s=ladder_segment_s)
+leaky = leaky[leaky["model"] == first]
 matrices = {
-    f"{CLASSICAL[fair_models[0]].title}, segments at random": evaluation.confusion(
-        leaky[leaky["model"] == fair_models[0]]
-    ),
-    f"{CLASSICAL[best['model']].title}, {protocol}, per track": evaluation.confusion(rows),
+    f"{CLASSICAL[model].title}, {how}": evaluation.confusion(of_model)
+    for model, how, of_model in (
+        (first, "segments at random", leaky),
+        (best["model"], f"{protocol}, per track", rows),
+    )
+    if len(of_model)
 }
 report.table(evaluation.confusion(rows).reset_index(), "confusion")
 report.figure(
     plots.confusion_matrices(matrices),
     "confusion",
-    alt="Confusion matrices: nearly diagonal where segments are split at random, spread out "
-    "where artists and faults are kept out.",
+    alt=words.confusion_alt(matrices),
 )
 
 # %%

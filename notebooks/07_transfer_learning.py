@@ -15,7 +15,8 @@
 # # 07 · Transfer learning
 #
 # **Question.** What do networks add that learnt from other data first, and how high can an honest
-# number go? Two headlines on the fault-filtered test: without pretraining, and with.
+# number go? Headlines on the fault-filtered test: without pretraining, with it, and with it where
+# only pictures are seen.
 #
 # **Inputs.** Everything that the earlier notebooks read, the published descriptions that lie
 # beside GTZAN (`make data` says where), weights of pretrained networks where they can be had, and

@@ -6,6 +6,7 @@ import pytest
 
 from genre_utils import datasets, features, project, stacking
 from genre_utils.blocks import Block
+from genre_utils.models.weights import WeightsError
 from genre_utils.project import Outputs, ProjectError
 
 GENRES = ("blues", "metal", "pop")
@@ -336,3 +337,24 @@ def test_two_genres_are_enough(small):
     rows = run(dataset(tracks), ["svm_a", "logistic_b"]).predictions
     right = rows["p_blues"].gt(rows["p_metal"]) == rows["y_true"].eq("blues")
     assert right.groupby(rows["model"]).mean().min() > 0.6
+
+
+def test_stored_members_outlive_weights_that_are_not_here(small, monkeypatch):
+    first = run(small, ["svm_a", "logistic_here"])
+
+    def gone(music, learnt_from):
+        raise WeightsError("weights not available here")
+
+    monkeypatch.setattr(stacking, "BLOCKS", stacking.BLOCKS | {"here": gone})
+    again = run(small, ["svm_a", "logistic_here"])
+    assert set(again.predictions["model"]) == {"svm_a", "logistic_here"}
+    assert again.impossible.empty
+    pd.testing.assert_frame_equal(
+        again.predictions.sort_values(["run_id", "track_id"], ignore_index=True),
+        first.predictions.sort_values(["run_id", "track_id"], ignore_index=True),
+    )
+    uses = pd.read_csv(Outputs("tiny").results / "test_uses.csv")
+    assert uses["times"].tolist() == [1, 1]
+    fresh = run(small, ["svm_a", "logistic_here"], study="another")
+    assert set(fresh.predictions["model"]) == {"svm_a"}
+    assert fresh.impossible["model"].tolist() == ["logistic_here"]

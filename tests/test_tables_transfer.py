@@ -126,7 +126,9 @@ def test_baselines_are_chosen_by_validation_and_may_be_missing(tmp_path, monkeyp
     better = study.runs["model"].eq("cnn")
     study.runs["validation_accuracy"] = np.where(better, 0.9, 0.1)
     monkeypatch.setattr(
-        tables_transfer, "load_stored", lambda s: study if s.table.name[:2] == "05" else None
+        tables_transfer.Store,
+        "load_or_none",
+        lambda store: study if store.table.name[:2] == "05" else None,
     )
     ((title, rows),) = tables_transfer.baselines(outputs).items()
     assert set(rows["model"]) == {"cnn"} and rows["seed"].nunique() == 3 and "(05)" in title

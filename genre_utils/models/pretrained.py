@@ -40,7 +40,9 @@ from genre_utils.models.weights import (
 )
 from genre_utils.training import Machine
 
-_SHORTEST_S = 0.1
+SHORTEST_S = 0.1
+"""Shortest signal in seconds that is taken."""
+
 _INSTALL = "transformers is not installed; pip install -e .[transfer]"
 
 
@@ -230,10 +232,10 @@ class PretrainedNetwork:
             samples.
         """
         y = np.asarray(y, dtype=np.float32)
-        if y.ndim != 1 or len(y) < _SHORTEST_S * sr or not np.isfinite(y).all():
+        if y.ndim != 1 or len(y) < SHORTEST_S * sr or not np.isfinite(y).all():
             raise project.ProjectError(
                 f"the signal has shape {y.shape} at {sr} Hz; expected one channel of finite "
-                f"samples, at least {_SHORTEST_S} s; load it with audio.load"
+                f"samples, at least {SHORTEST_S} s; load it with audio.load"
             )
         source = self.source
         if sr != source.sr:
