@@ -9,7 +9,7 @@ colours are made from the spectrogram inside the networks.
 import hashlib
 import importlib.resources
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,6 +25,9 @@ from genre_utils.gtzan_spectrogram import N_MELS, mel_centres
 
 CLIP_S = 30.0
 """Length in seconds that whole clips are brought to: longer ones are cut, shorter ones repeated."""
+
+RECIPE = 1
+"""Raised when the same sound begins to give other inputs."""
 
 _FEW_MISSING = 0.95
 _TRACK_COLUMNS = ["track_id", "genre", "artist_id", "artist_fold", "fault_filtered_split"]
@@ -54,7 +57,9 @@ class Input:
     failures : pd.DataFrame
         One row a track that could not be read: track_id, file, reason.
     digest : str
-        Of items and values.
+        Of items and values; of what is computed of sound, of items and sound files.
+    sounds : str
+        Digest of the sound files that it was computed from; empty for pictures.
     """
 
     name: str
@@ -64,6 +69,7 @@ class Input:
     band_hz: np.ndarray
     failures: pd.DataFrame
     digest: str
+    sounds: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -136,7 +142,7 @@ def spectrograms(dataset: Dataset, segment_s: float, *, source: str | None = Non
     x = np.stack(list(found.arrays.values()))[:, None]
     items = _items(dataset.tracks, list(found.arrays), [(0.0, CLIP_S)], CLIP_S)
     whole = _assembled(
-        "spectrogram", source, x, items, found.failures, band_hz=mel_centres(x.shape[2])
+        "spectrogram", source, x, items, found.failures, mel_centres(x.shape[2]), found.sounds
     )
     return cut(whole, segment_s)
 
@@ -161,7 +167,9 @@ def cut(whole: Input, segment_s: float) -> Input:
     x = np.stack([whole.x[..., start : start + width] for start in starts], axis=1)
     x = np.ascontiguousarray(x.reshape(-1, *x.shape[2:]))
     items = _items(whole.items, list(whole.items["track_id"]), bounds, segment_s)
-    return _assembled(whole.name, whole.source, x, items, whole.failures, band_hz=whole.band_hz)
+    return _assembled(
+        whole.name, whole.source, x, items, whole.failures, whole.band_hz, sounds=whole.sounds
+    )
 
 
 def spectrograms_and_features(dataset: Dataset, segment_s: float) -> Input:
@@ -274,6 +282,7 @@ _AVERAGED = 4
 class _Found:
     arrays: dict[str, np.ndarray]
     failures: pd.DataFrame
+    sounds: str = ""
 
 
 def _failures(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
@@ -291,7 +300,8 @@ def _from_audio(dataset: Dataset) -> _Found:
         else:
             arrays[track_id] = _levels(S)
     failures = [part for part in (series.failures, _failures(short)) if len(part)]
-    return _Found(arrays, pd.concat(failures, ignore_index=True) if failures else _failures([]))
+    failures = pd.concat(failures, ignore_index=True) if failures else _failures([])
+    return _Found(arrays, failures, _sounds(dataset, arrays))
 
 
 def _levels(S: np.ndarray) -> np.ndarray:
@@ -343,7 +353,14 @@ def _outcome(read, path: Path) -> tuple[np.ndarray | None, str]:
 
 def _each_clip(dataset: Dataset, name: str, function: Callable) -> _Found:
     found = features.each_clip(dataset, name=name, function=function)
-    return _Found({track_id: found.load(track_id) for track_id in found.files}, found.failures)
+    arrays = {track_id: found.load(track_id) for track_id in found.files}
+    return _Found(arrays, found.failures, _sounds(dataset, arrays))
+
+
+def _sounds(dataset: Dataset, track_ids: Iterable[str]) -> str:
+    """Return a digest of the files that some tracks' arrays were computed from."""
+    paths = dataset.tracks.set_index("track_id")["audio_path"]
+    return project.text_digest(*(project.file_digest(paths[track]) for track in track_ids))
 
 
 def _waveform(y: np.ndarray) -> np.ndarray:
@@ -362,7 +379,7 @@ def _whole_clips(name: str, source: str, found: _Found, dataset: Dataset) -> Inp
         )
     x = np.stack(list(found.arrays.values()))[:, None]
     items = _items(dataset.tracks, list(found.arrays), [(0.0, CLIP_S)], CLIP_S)
-    return _assembled(name, source, x, items, found.failures)
+    return _assembled(name, source, x, items, found.failures, sounds=found.sounds)
 
 
 def _check_length(segment_s: float) -> None:
@@ -386,7 +403,7 @@ def _cut_audio(dataset: Dataset, name: str, segment_s: float, function: Callable
     if x.ndim == 2 and function is not _samples_of_cut:
         x = x.reshape(len(x), 1, -1, _frames_of(bounds))
     items = _items(dataset.tracks, list(found.arrays), bounds, segment_s)
-    return _assembled(name, "audio", x, items, found.failures)
+    return _assembled(name, "audio", x, items, found.failures, sounds=found.sounds)
 
 
 @dataclass(frozen=True)
@@ -472,23 +489,24 @@ def _items(
     return items.assign(segment_s=segment_s)
 
 
-def _assembled(name, source, x, items, failures, band_hz=()) -> Input:
+def _assembled(name, source, x, items, failures, band_hz=(), sounds="") -> Input:
     x = np.ascontiguousarray(x)
-    digest = project.text_digest(
-        name, source, items.to_csv(index=False), hashlib.sha256(x.data).hexdigest()
-    )
+    # What is computed of sound differs in its last digits from processor to processor, and runs
+    # have to be found on all of them: there the sound files count, not the numbers.
+    content = f"{RECIPE} {x.shape} {sounds}" if sounds else hashlib.sha256(x.data).hexdigest()
+    digest = project.text_digest(name, source, items.to_csv(index=False), content)
     digest = _stored_as().get(digest, digest)
-    return Input(name, source, x, items, np.asarray(band_hz), failures, digest)
+    return Input(name, source, x, items, np.asarray(band_hz), failures, digest, sounds)
 
 
 @lru_cache(maxsize=1)
 def _stored_as() -> dict[str, str]:
-    """Return under which digest runs on GTZAN's pictures are stored.
+    """Return under which digest runs of the first versions are stored.
 
-    The first runs read mel bands summed in single precision. Of 39,640,320 levels 94 came out
-    one off, and which ones depended on the processor; now none does.
+    Their digests were those of numbers whose last digits depended on the processor: mel bands of
+    GTZAN's pictures in single precision, and all that is computed of sound.
     """
-    file = importlib.resources.files("genre_utils").joinpath("data", "gtzan_spectrograms.csv")
+    file = importlib.resources.files("genre_utils").joinpath("data", "stored_as.csv")
     with file.open("rb") as content:
         table = pd.read_csv(content, dtype=str)
     return dict(zip(table["digest"], table["stored_as"], strict=True))
