@@ -77,10 +77,16 @@ def _texture(x: np.ndarray, *, describe: Callable[[torch.Tensor], torch.Tensor])
     return torch.cat([describe(part[:, 0]) for part in torch.from_numpy(x).split(100)]).numpy()
 
 
+@lru_cache(maxsize=2)
 def _spectrograms(music: Dataset, learnt_from: Dataset) -> inputs.Input:
-    """Return the spectrograms that networks read, too."""
+    """Return the spectrograms that networks read, too; several blocks in a row want them."""
     data = inputs.load(learnt_from, "spectrogram")
     return data if music is learnt_from else inputs.like(music, data)
+
+
+@lru_cache(maxsize=2)
+def _scales(music: Dataset, source: str) -> pd.DataFrame:
+    return picture_scale.of_dataset(music, source=source)
 
 
 def _of_spectrograms(
@@ -97,7 +103,7 @@ def _in_decibels(
 ) -> Block:
     """Return the same of spectrograms whose levels are decibels, equal for all tracks."""
     data = _spectrograms(music, learnt_from)
-    scales = picture_scale.of_dataset(music, source=data.source)
+    scales = _scales(music, data.source)
     known = data.items["track_id"].isin(scales.index).to_numpy()
     tracks = data.items["track_id"].to_numpy()[known]
     if not len(tracks):
@@ -189,7 +195,7 @@ def _musicnn_layer(music: Dataset, learnt_from: Dataset, *, layer: str) -> Block
         raise ProjectError(_MADE_UP)
     network = _musicnn()
     data = inputs.load(music, "picture")
-    scales = picture_scale.of_dataset(music, source="picture")
+    scales = _scales(music, "picture")
     known = data.items["track_id"].isin(scales.index).to_numpy()
     tracks = data.items["track_id"].to_numpy()[known]
     digest = project.text_digest(

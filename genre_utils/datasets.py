@@ -99,7 +99,7 @@ class DatasetError(ProjectError):
     """A data set is missing, is laid out in an unknown way, or holds a faulty table."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set that was found: its track table, its public tables, its terms of use.
 

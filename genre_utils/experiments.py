@@ -143,6 +143,10 @@ class Plan:
         return store.run(self.tasks, impossible=pd.DataFrame(self.impossible), desc="training")
 
 
+_NO_TEST = ("inner", "valid", "elsewhere")
+"""Stages that look at no test part."""
+
+
 class Store:
     """The finished units of one study, on disk.
 
@@ -260,7 +264,7 @@ class Store:
         return self.folder / f"{task.unit.run_id}.parquet"
 
     def _keep(self, task: Task, rows: pd.DataFrame, record: dict) -> None:
-        if task.unit.stage != "inner":
+        if task.unit.stage not in _NO_TEST:
             tested = rows[rows["stage"] == task.unit.stage]
             count_test_use(task.unit, tested, study=self._study, outputs=self._outputs)
         table = pa.Table.from_pandas(rows, preserve_index=False)

@@ -86,7 +86,6 @@ MEMBERS = {
         *_members(_BY_HAND, "by_hand", "all by hand", _EVERY),
         *_members(_TEXTURE, "texture", "texture", _TWO),
         *_members((*_BY_HAND, *_TEXTURE), "by_hand_texture", "all by hand + texture", _TWO),
-        *_members(_TEXTURE_DB, "texture_db", "texture in dB", _TWO),
         *_members(("taggrams",), "tags", "taggrams", _EVERY, pretrained=True),
         *_members(
             ("tag percentiles",), "tag_percentiles", "taggram percentiles", _TWO, pretrained=True
