@@ -362,7 +362,8 @@ class Int8:
 
     def __call__(self, network: nn.Module, bench: Bench) -> nn.Module:
         """Return the rounded network."""
-        network = deployment.adapted(network, bench.x_train)
+        # In place, it would change what is counted as this network's multiplications.
+        network = deployment.adapted(copy.deepcopy(network), bench.x_train)
         if not self.lesson:
             return quantization.rounded(quantization.observed(network, bench.calibration()))
         graph = quantization.aware(network, bench.x_train[:2])

@@ -167,6 +167,13 @@ def measured(
     stored = _read(kept)
     if not project.retrain() and stored.machine.get("key") == key:
         return stored
+    run_ids = _one_run_a_model(result.runs)["run_id"]
+    gone = [run_id for run_id in run_ids if not compression.folder_of(run_id).is_dir()]
+    if gone and len(stored.rows):
+        raise ProjectError(
+            f"{len(gone)} of {len(run_ids)} networks to measure are not in the cache, and what was "
+            "measured of them would be lost; RETRAIN=1 make 08 trains and measures all of them"
+        )
     with tempfile.TemporaryDirectory() as folder:
         sound = _made_up_sound(Path(folder) / "sound.wav")
         subjects, missing = _subjects(dataset, result, runtimes, eager, Path(folder))

@@ -135,7 +135,9 @@ def run(
     }
     results = []
     for name, store in stored.items():
-        make = musics.get(name, partial(_elsewhere, dataset, elsewhere, known_copies, limits))
+        # A folder of a user's may have the name of one of the two.
+        own = musics.get(name) if dataset.name in _STUDIED else None
+        make = own or partial(_elsewhere, dataset, elsewhere, known_copies, limits)
         music = make()
         if music is None or music.clips.empty:
             results.append(store.load_or_none())

@@ -211,6 +211,8 @@ def three_parts(accuracy_table: pd.DataFrame, *, segment_s: float) -> pd.DataFra
 
 def search_summary(search_table: pd.DataFrame) -> pd.DataFrame:
     """Return, one row a model: mean scores, wins and processor minutes of both searches."""
+    if search_table.empty:
+        return search_table
     groups = search_table.groupby("title", sort=False)
     table = groups.agg(
         grid_score=("grid_score", "mean"), bayes_score=("bayes_score", "mean"),

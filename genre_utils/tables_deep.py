@@ -46,7 +46,7 @@ def title(model: str) -> str:
     name, over_seeds, _ = model.partition(OVER_SEEDS)
     parts = name.split(JOINED)
     if len(parts) > 1:
-        return f"average of {', '.join(parts)}" + over_seeds
+        return f"average of {'; '.join(map(title, parts))}" + over_seeds
     return (SYSTEMS[name].title if name in SYSTEMS else name) + over_seeds
 
 
@@ -152,12 +152,18 @@ def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_the_field_scores(accuracy_table: pd.DataFrame, *, models: list[str]) -> pd.DataFrame:
-    """Return some systems' rows: per segment where segments are split at random, else per track."""
+    """Return some systems' rows: per segment where segments are split at random, else per track.
+
+    Of several lengths of segments a system has the one that validation chose, else the longest.
+    """
     rows = accuracy_table[
         accuracy_table["model"].isin(models)
         & (accuracy_table["stage"] == "final")
         & (accuracy_table["unit"] == accuracy_table["protocol"].map(_unit))
     ]
+    known = rows[rows["accuracy"].notna()].groupby(["model", "protocol"], sort=False)
+    chosen = [_chosen(of_one).name for _, of_one in known]
+    rows = rows.loc[[at for at in rows.index if at in chosen or pd.isna(rows.at[at, "accuracy"])]]
     return rows.sort_values("model", key=lambda names: names.map(_ranks(names)), kind="stable")
 
 

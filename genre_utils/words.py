@@ -43,6 +43,8 @@ def ladder_alt(ladder: pd.DataFrame, how: str) -> str:
 
 def ladder_fall(ladder: pd.DataFrame, fair: pd.DataFrame, *, model: str) -> str:
     """Return what the two ladders say about one model."""
+    if ladder.empty:
+        return "The ladder cannot be climbed on this data."
     plain, same = _rungs(ladder, model), _rungs(fair, model)
     text = (
         f"**{CLASSICAL[model].title}** scores {_chain(plain)}: a fall of "
@@ -100,6 +102,8 @@ def importance_alt(importance: pd.DataFrame) -> str:
 
 def search_winner(searches: pd.DataFrame) -> str:
     """Return which search won how often, and what each cost."""
+    if searches.empty:
+        return "Nothing was tuned here."
     grid, bayes = searches["grid_won"].sum(), searches["bayes_won"].sum()
     gain = (searches["bayes_score"] - searches["grid_score"]).mean()
     return (
@@ -146,10 +150,13 @@ def baseline_answer(
             f" Split at random, segments of the same data give up to {top['accuracy']:.2f} "
             f"({top['title']}, {top['segment_s']:g}-s segments)."
         )
-    fall = _rungs(ladder, ladder["model"].iloc[0])
+    if ladder.empty:
+        return text
+    model = ladder["model"].iloc[0]
+    fall = _rungs(ladder, model)
     return text + (
-        f" Of the {fall.iloc[0]:.2f} that 1-nearest neighbour shows there, "
-        f"{fall.iloc[-1]:.2f} is left once artists and faults are kept out."
+        f" {CLASSICAL[model].title} falls from {fall.iloc[0]:.2f} under `{fall.index[0]}` to "
+        f"{fall.iloc[-1]:.2f} under `{fall.index[-1]}`."
         if len(fall) > 1
         else ""
     )

@@ -7,6 +7,7 @@ from genre_utils.eda import OpenPart, faulty_tracks
 from genre_utils.words import count_of, enumeration
 
 _NO_AUDIO = "There is no audio here, so there is nothing to show."
+_TOO_FEW = "There are no features here, or of too few tracks to set genres apart."
 _NO_FEATURES = "There are no features here: neither a table nor audio to compute them from."
 
 
@@ -298,7 +299,7 @@ def projections_alt(neighbours: pd.DataFrame) -> str:
 def projections(projection: pd.DataFrame, neighbours: pd.DataFrame) -> str:
     """Return what the two maps show."""
     if neighbours.empty:
-        return _NO_FEATURES
+        return _TOO_FEW
     explained = projection.attrs["explained"]
     total, needed = 0.0, 0
     while total < 0.9 and needed < len(explained):
@@ -342,7 +343,7 @@ def separation_alt(separation: pd.DataFrame) -> str:
 def separation(separation: pd.DataFrame, ranking: pd.DataFrame) -> str:
     """Return which features tell which genres apart."""
     if separation.empty:
-        return _NO_FEATURES
+        return _TOO_FEW
     single = separation[separation["feature_group"] != "all 57"]
     means = single.groupby("feature_group")["auc"].mean().sort_values()
     best = single[single["feature_group"] != means.index[-1]].sort_values("auc").iloc[-1]

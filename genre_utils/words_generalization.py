@@ -4,7 +4,7 @@ import pandas as pd
 
 from genre_utils.results import interval
 from genre_utils.tables_generalization import EVERY, SHARED
-from genre_utils.words import enumeration
+from genre_utils.words import count_of, enumeration
 
 NOTHING = (
     "Nothing was heard: there is no sound here of a genre that the network knows, and nothing is "
@@ -196,7 +196,7 @@ def damage_line(table: pd.DataFrame, *, most: int = 4) -> str:
         if not len(hurt) and rows["difference"].iloc[0] < 0:
             text += f"; the largest loss is {rows.iloc[0]['damage']} {_change(rows.iloc[0])}"
         if len(better):
-            text += f". {enumeration(list(better['damage']))} gained"
+            text += f". Gained: {'; '.join(better['damage'])}"
         parts.append(text)
     return f"{'. '.join(parts)}."
 
@@ -277,7 +277,8 @@ def artists_line(dataset) -> str:
     genre = top.idxmax()
     return (
         f"In {dataset.title}, one artist alone has {top[genre]:.0%} of the {genre} tracks whose "
-        f"artist is known, and {n_artists.min()} artists are all there is of {n_artists.idxmin()}."
+        f"artist is known, and all there is of {n_artists.idxmin()} is "
+        f"{count_of(n_artists.min(), 'artist')}."
     )
 
 

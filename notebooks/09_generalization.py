@@ -235,7 +235,7 @@ prose(words_generalization.warned_line(cost))
 # %%
 by_kind = report.table(tables_generalization.by_kind(heard, n_boot=n_boot), "kinds")
 report.figure(
-    plots_generalization.kinds(by_kind, chance=1 / max(1, len(data.genres))),
+    plots_generalization.kinds(by_kind, chance=accuracy["chance"].min()),
     "kinds",
     alt=words_generalization.kinds_alt(by_kind),
 )
