@@ -15,7 +15,7 @@ _MEANINGS = {
     "rms": "loudness",
     "spectral_centroid": "centre of gravity of the spectrum: brightness",
     "spectral_bandwidth": "spread of the spectrum around its centre",
-    "rolloff": "frequency below which 85 % of the energy lies",
+    "rolloff": "frequency below which 85 % of the magnitude lies",
     "zero_crossing_rate": "how often the signal changes its sign: noisiness",
     "harmony": "waveform of the held, pitched part (harmonic/percussive separation)",
     "perceptr": "waveform of the percussive part",

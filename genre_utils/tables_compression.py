@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from genre_utils import evaluation, stacking, tables, tables_deep
+from genre_utils.compression_steps import OnnxInt8
+from genre_utils.compression_variants import Variant
 from genre_utils.datasets import Dataset
 from genre_utils.experiments import TABULAR, Store, StudyResult
 from genre_utils.measuring import BUNDLE, Measured
@@ -560,15 +562,22 @@ def agreement(result: StudyResult, *, variants: Mapping) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        ``title, protocol, same_labels`` (a share) ``, largest_difference`` (of a probability).
+        ``title, protocol, same_labels`` (a share) ``, largest_difference`` (of a probability),
+        ``rounded_in_file`` (what PyTorch has is not rounded yet).
     """
     runs = result.runs[result.runs["agreement"].notna()] if "agreement" in result.runs else []
     rows = [
-        {"title": title(variants, run["model"]), "protocol": run["protocol"]} | run["agreement"]
+        {"title": title(variants, run["model"]), "protocol": run["protocol"]}
+        | run["agreement"]
+        | {"rounded_in_file": _rounded_in_file(variants[run["model"]])}
         for _, run in (runs.iterrows() if len(runs) else ())
     ]
-    columns = ["title", "protocol", "same_labels", "largest_difference"]
+    columns = ["title", "protocol", "same_labels", "largest_difference", "rounded_in_file"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _rounded_in_file(variant: Variant) -> bool:
+    return any(isinstance(step, OnnxInt8) for step in variant.work)
 
 
 def same_runtime(times: pd.DataFrame, *, before: str, after: list[str]) -> pd.DataFrame:

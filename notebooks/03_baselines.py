@@ -105,7 +105,7 @@ prose(
 # %%
 ladder = tables.ladder(accuracy, models=fair_models, segment_s=ladder_segment_s)
 report.figure(
-    plots.ladders({"The stricter the split, the lower the accuracy": ladder}, chance=chance),
+    plots.ladders({"As the field splits": ladder}, chance=chance),
     "ladder",
     alt=words.ladder_alt(ladder, "per segment, as the field splits"),
 )

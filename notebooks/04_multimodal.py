@@ -191,9 +191,9 @@ tables_deep.reasons(accuracy)
 # %% [markdown]
 # ## Does joining help?
 #
-# The published hypothesis says that joining gains a tenth over the better branch. Which branch is
-# the better one, the validation part decides. Each row compares the same test tracks: the
-# interval is a bootstrap over tracks, the p-value McNemar's exact test.
+# The published hypothesis says that joining gains ten percentage points over the better branch.
+# Which branch is the better one, the validation part decides. Each row compares the same test
+# tracks: the interval is a bootstrap over tracks, the p-value McNemar's exact test.
 
 # %%
 fusion = tables_deep.fusion(

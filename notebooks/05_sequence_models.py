@@ -233,7 +233,8 @@ prose(words_deep.validation_part_line(accuracy, protocol=protocol))
 # ## What is each change of the training data worth?
 #
 # The small ResNet without any change, with crops, and with one more change each, against the one
-# that has them all.
+# that has them all. Every one has the same short budget (`described` says how many epochs), which
+# favours few changes: what a network never sees twice takes longer to learn.
 
 # %%
 compared = tables_deep.compared(result, [[name, all_changes] for name in ablations], n_boot=n_boot)

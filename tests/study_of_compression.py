@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from genre_utils.compression_steps import OnnxInt8
 from genre_utils.experiments import TABULAR, StudyResult
 from genre_utils.measuring import COLUMNS, Measured
 
@@ -18,13 +19,21 @@ class Variant:
     teacher: str | None
     steps: tuple[str, ...]
     purpose: str
+    work: tuple = ()
 
 
 VARIANTS = {
     v.name: v
     for v in [
         Variant("resnet18_mel", "ResNet18", None, (), "reference"),
-        Variant("resnet18_int8", "ResNet18, int8", "resnet18_mel", ("static int8",), "smaller"),
+        Variant(
+            "resnet18_int8",
+            "ResNet18, int8",
+            "resnet18_mel",
+            ("static int8",),
+            "smaller",
+            (OnnxInt8(),),
+        ),  # fmt: skip
         Variant("resnet_small", "Small ResNet", None, (), "best single network"),
         Variant("student_30k", "Student, 30k", "ensemble", ("distilled", "int8"), "smallest"),
         Variant("deep", "ResNet18, deep compressed", "resnet18_mel", ("pruned", "shared"), "tiny"),
