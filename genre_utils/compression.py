@@ -105,7 +105,7 @@ def run(
         for protocol in variant.protocols
         if workshop.can_make(variant, protocol)
     ]
-    if not tasks:
+    if not any(task.unit.protocol == stacking.PROTOCOL for task in tasks):
         raise ProjectError(
             f"{dataset.title}: no variant can be made: {impossible['reason'].iloc[0]}"
         )

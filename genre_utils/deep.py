@@ -141,6 +141,7 @@ class _NetworkPlan(Plan):
         super().__init__()
         self._dataset, self._store, self._elsewhere = dataset, store, elsewhere
         self._inputs: dict[tuple[str, float], Input | InputError] = {}
+        self._others: dict[str, Input | None] = {}
         self._weights: bool | None = None
 
     def add(self, group: Group) -> None:
@@ -183,7 +184,7 @@ class _NetworkPlan(Plan):
         split = _staged(split, group.stage)
         also = None
         if self._elsewhere and (split.protocol, group.stage) == ("fault_filtered", "final"):
-            also = inputs.like(self._elsewhere, found)
+            also = self._read_likewise(found)
         unit = Unit(
             model=system.name,
             input=found.name,
@@ -218,6 +219,12 @@ class _NetworkPlan(Plan):
             ),
         )
         self.tasks.append(Task(unit, work))
+
+    def _read_likewise(self, found: Input) -> Input | None:
+        """Return the other music as a network reads it; several networks read the same."""
+        if found.digest not in self._others:
+            self._others[found.digest] = inputs.like_or_none(self._elsewhere, found)
+        return self._others[found.digest]
 
     def _input(self, name: str, segment_s: float) -> Input | InputError:
         key = (name, segment_s)

@@ -20,7 +20,6 @@ from genre_utils import deep, experiments, inputs, project, splits, stacking, sy
 from genre_utils.datasets import Dataset
 from genre_utils.evaluation import probability_columns
 from genre_utils.experiments import Store, StudyResult, Task, Unit
-from genre_utils.inputs import InputError
 from genre_utils.project import Outputs, ProjectError
 from genre_utils.systems import System
 
@@ -88,7 +87,7 @@ def run_distilled(
     soft = said.reindex(data.items["track_id"]).to_numpy(np.float32)
     if np.isnan(soft[split.train]).all():
         raise ProjectError(f"{teacher} says nothing about the training part of {dataset.title}")
-    also = _like(elsewhere, data)
+    also = inputs.like_or_none(elsewhere, data)
     tasks = []
     for seed in seeds:
         recipe = replace(student.recipe, epochs=epochs or student.recipe.epochs, seed=seed)
@@ -145,15 +144,6 @@ def taught(headlines: StudyResult, teacher: str) -> pd.DataFrame:
             f"{', '.join(sorted(set(headlines.predictions['model'])))}"
         )
     return stacking.by_track(rows)[probability_columns(rows)]
-
-
-def _like(elsewhere: Dataset | None, data: inputs.Input) -> inputs.Input | None:
-    if elsewhere is None:
-        return None
-    try:
-        return inputs.like(elsewhere, data)
-    except InputError:
-        return None
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,16 @@ def like(dataset: Dataset, first: Input) -> Input:
     return spectrograms(dataset, segment_s, source=first.source)
 
 
+def like_or_none(dataset: Dataset | None, first: Input) -> Input | None:
+    """Return what `like` does; None where there is no data set, or none that can be read so."""
+    if dataset is None:
+        return None
+    try:
+        return like(dataset, first)
+    except InputError:
+        return None
+
+
 def spectrograms(dataset: Dataset, segment_s: float, *, source: str | None = None) -> Input:
     """Return mel spectrograms, in 256 levels from the quietest to the loudest of a clip.
 

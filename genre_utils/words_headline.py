@@ -101,6 +101,27 @@ def weights_line(members: pd.DataFrame) -> str:
     return f"Weights, chosen inside the training part. {'; '.join(parts)}."
 
 
+def choice_line(members: pd.DataFrame) -> str:
+    """Return what the choice among members rests on, from `tables_transfer.members`."""
+    inside = members.reset_index(drop=True)
+    first = inside.iloc[0]
+    rank = inside["test_accuracy"].idxmax()
+    best = inside.loc[rank]
+    text = (
+        f"Inside the training part, the first of {len(inside)} members is {first['title']} "
+        f"({first['inner_accuracy']:.2f}); on the test part it reaches "
+        f"{first['test_accuracy']:.2f}."
+    )
+    if rank:
+        text += (
+            f" The one that is best there, {best['title']} ({best['test_accuracy']:.2f}), is "
+            f"number {rank + 1} inside ({best['inner_accuracy']:.2f}), and nothing inside could "
+            "have told it. A few points more or less are chance on either side. To choose by the "
+            "test part would be to choose its chance, and to call it accuracy."
+        )
+    return text
+
+
 def members_alt(members: pd.DataFrame) -> str:
     """Return the alt text of the figure of the members."""
     best = members.iloc[0]

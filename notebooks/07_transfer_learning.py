@@ -230,6 +230,9 @@ report.figure(plots_headline.members(weights), "members", alt=words_headline.mem
 # %%
 prose(words_headline.weights_line(weights))
 
+# %%
+prose(words_headline.choice_line(weights))
+
 # %% [markdown]
 # Members that could not be trained here, and why:
 

@@ -189,6 +189,11 @@ def test_readers_see_headlines_beside_anchors(best, data, everyone):
     members = tables_transfer.members(everyone.predictions, best)
     assert "(0.75)" in words_headline.weights_line(members)
     assert "Best inside" in words_headline.members_alt(members)
+    first = members.assign(test_accuracy=np.linspace(0.9, 0.5, len(members)))
+    assert "chance" not in words_headline.choice_line(first), "the first is the best there, too"
+    last = members.assign(test_accuracy=np.linspace(0.5, 0.9, len(members)))
+    said = words_headline.choice_line(last)
+    assert f"number {len(members)} inside" in said and "(0.90)" in said and "0.50" in said
     figures = [
         plots_headline.headlines(table, ANCHORS, chance=0.1),
         plots_headline.members(members),
