@@ -15,6 +15,7 @@ from torch import nn
 INPUT, OUTPUT = "levels", "logits"
 
 _LEAST_FRAMES = 32
+_MOST_FRAMES = 2**19  # eight hours
 
 
 def to_onnx(network: nn.Module, *, n_bands: int, n_frames: int = 496) -> bytes:
@@ -35,7 +36,8 @@ def to_onnx(network: nn.Module, *, n_bands: int, n_frames: int = 496) -> bytes:
     """
     network = network.cpu().eval()
     levels = torch.zeros(2, 1, n_bands, n_frames, dtype=torch.uint8)
-    any_length = torch.export.Dim("frames", min=_LEAST_FRAMES)
+    # PyTorch 2.10, which Colab has, wants to know that sizes stay within 32 bits.
+    any_length = torch.export.Dim("frames", min=_LEAST_FRAMES, max=_MOST_FRAMES)
     return in_onnx(network, levels, dynamic_shapes=({0: torch.export.Dim("n"), 3: any_length},))
 
 
