@@ -30,10 +30,8 @@ profile = "full"
 chunk_systems = ["cnn", "cnn_lstm", "cnn_gru"]
 mixed_systems = ["cnn_lstm_mixup", "cnn_gru_mixup", "cnn_levels_mixup"]
 whole_systems = ["attention", "transformer", "vgg", "resnet18_colour"]
-ablations = [
-    "resnet_small_plain", "resnet_small_crops", "resnet_small_equaliser",
-    "resnet_small_specaugment", "resnet_small_mixup",
-]  # fmt: skip
+ablations = ["resnet_small_plain", "resnet_small_crops", "resnet_small_equaliser",
+             "resnet_small_specaugment", "resnet_small_mixup"]  # fmt: skip
 all_changes = "resnet_small_short"
 protocols = ["segment_random", "track_random", "artist_grouped", "fault_filtered"]
 ensembles = [
