@@ -483,7 +483,7 @@ def test_wrong_archives_and_files_in_the_way(tmp_path):
     (tmp_path / "a.zip").write_bytes(music(MINI[:5]))
     with pytest.raises(DownloadError, match="a.zip: the archive holds 5 of the 100"):
         fetch()
-    with pytest.raises(DownloadError, match="none.zip: No such file"):
+    with pytest.raises(DownloadError, match="none.zip: no such file"):
         fetch("none.zip")
     (tmp_path / "a.zip").write_bytes(music())
     (tmp_path / "gtzan-mini" / "genres").mkdir(parents=True)
