@@ -155,7 +155,9 @@ def _collect(path: Path, found: set[Path]) -> None:
             _collect(imported, found)
 
 
-def _imports(source: str) -> set[str]:
+@cache
+def _imports(source: str) -> frozenset[str]:
+    """Return the modules of this package that a source imports; most notebooks share most."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -163,7 +165,7 @@ def _imports(source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return {name for name in names if name.split(".")[0] == "genre_utils"}
+    return frozenset(name for name in names if name.split(".")[0] == "genre_utils")
 
 
 def imported_files(notebook: Notebook) -> set[Path]:
