@@ -8,11 +8,11 @@
 ##   setup      make .venv and install the locked versions (done by itself, too)
 ##   data       fetch gtzan or gtzan-mini where it is not there yet, or make the
 ##              demo set; say what there is
-##   all        every notebook: tables to results/, figures to figures/
+##   all        every notebook: tables to results/, figures to figures/, and the
+##              pages to read them on: results/NAME/report/index.html
 ##   NN         one notebook and what it needs, e.g. make 03
 ##   smoke      all, on less and in a minute or two, to build/smoke/
-##   report     tables and figures again from stored predictions, without data,
-##              and the pages to read them on: results/NAME/report/index.html
+##   report     the same again from stored predictions, without data
 ##   publish    copy a study's executed notebooks to notebooks/ (of gtzan, unless
 ##              DATASET says otherwise)
 ##   bench      time this project's code against the usual ways, in a few minutes:
@@ -95,15 +95,17 @@ venv_python := .venv/bin/python
 set_up := "$(PYTHON)" tools/make_venv.py
 any_python := $(if $(wildcard $(venv_python)),$(venv_python),"$(PYTHON)")
 
+render_pages = $(venv_python) -m genre_utils.report_pages --dataset "$$DATASET" --profile "$$PROFILE"
+
 # What is stale is asked before anything is installed. $(1): the notebook, or
-# an option of the runner.
+# an option of the runner. $(2): what comes after it.
 define run_study
 @$(set_up) --check-python
 @status=0; \
 study=($(1) --dataset "$$DATASET" --profile "$$PROFILE" $(PARAMS)); \
 $(any_python) -m genre_utils.pipeline check-fresh "$${study[@]}" || status=$$?; \
 if [ $$status -ne 3 ]; then exit $$status; fi; \
-$(set_up) && $(venv_python) -m genre_utils.pipeline run "$${study[@]}"
+$(set_up) && $(venv_python) -m genre_utils.pipeline run "$${study[@]}" $(2)
 endef
 
 .PHONY: $(goals) $(numbers)
@@ -119,7 +121,7 @@ data: setup
 	@$(venv_python) -m genre_utils fetch "$$DATASET"
 
 all:
-	$(call run_study,)
+	$(call run_study,--pages,&& $(render_pages))
 
 $(numbers):
 	$(call run_study,$@)
@@ -129,8 +131,7 @@ smoke:
 	$(call run_study,)
 
 report:
-	$(call run_study,--from-predictions)
-	@$(venv_python) -m genre_utils.report_pages --dataset "$$DATASET" --profile "$$PROFILE"
+	$(call run_study,--from-predictions,&& $(render_pages))
 
 publish: DATASET := gtzan
 publish: setup

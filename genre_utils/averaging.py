@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from genre_utils import evaluation, tables
+from genre_utils import evaluation, experiments, tables
 from genre_utils.experiments import StudyResult
 from genre_utils.project import text_digest
 from genre_utils.tables_deep import JOINED, OVER_SEEDS, protocols_of, rows_of, title
@@ -145,15 +145,14 @@ def _runs_of(result: StudyResult, rows: pd.DataFrame, names: list[str]) -> pd.Da
 
 def _note(parts: list[pd.DataFrame], name: str, protocol: str, reason: str) -> pd.DataFrame:
     present = pd.concat(parts)
-    note = {
-        "segment_s": present["segment_s"].max(),
-        "source": present["source"].iloc[0],
-        "protocol": protocol,
-        "stage": "final",
-        "n_tracks": present["track_id"].nunique(),
-        "reason": reason,
-        "model": name,
-    }
+    note = experiments.cannot(
+        reason,
+        model=name,
+        protocol=protocol,
+        segment_s=present["segment_s"].max(),
+        source=present["source"].iloc[0],
+        n_tracks=present["track_id"].nunique(),
+    )
     return pd.DataFrame([note])
 
 

@@ -9,7 +9,6 @@ import argparse
 import importlib
 import json
 import os
-import platform
 import re
 import sys
 import tempfile
@@ -18,7 +17,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from importlib.metadata import version
 from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,7 +36,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-import genre_utils
 from genre_utils import (
     audio,
     datasets,
@@ -72,7 +69,10 @@ TARGETS = {"table": 10, "log-mel": 10, "pictures": 50, "same resolution": 2, "us
 """How many times as fast each benchmark is meant to be."""
 
 PARTS = ("table", "log-mel", "pictures", "training")
-_INSTRUCTIONS = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
+_PACKAGES = (
+    "numpy", "scipy", "librosa", "numba", "matplotlib", "pillow", "torch", "torchvision",
+    "genre-utils",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -579,7 +579,7 @@ def main(arguments: list[str] | None = None) -> int:
         "batch_size": BATCH_SIZE,
         "skipped": skipped,
         "duration_s": round(time.perf_counter() - started, 1),
-        **hardware(cores),
+        **training.hardware(_PACKAGES, cores=cores),
         "bfloat16": machine.bfloat16,
     }
     _write(table, record, synthetic=dataset.synthetic)
@@ -661,21 +661,6 @@ def _ways(
     if "training" in options.only:
         ways += training_ways(folder / "pictures", clips, options.images, machine)
     return ways, skipped
-
-
-def hardware(cores: int) -> dict:
-    """Return what the times depend on: processor, instructions, cores, versions."""
-    capabilities = training.processor()
-    names = ("numpy", "scipy", "librosa", "numba", "matplotlib", "pillow", "torch")
-    return {
-        "cores": cores,
-        "cpu": str(capabilities.get("cpu_name") or platform.processor() or platform.machine()),
-        "instructions": [name for name in _INSTRUCTIONS if capabilities.get(name)],
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "genre_utils": genre_utils.__version__,
-        "versions": {name: version(name) for name in (*names, "torchvision")},
-    }
 
 
 def _write(table: pd.DataFrame, record: dict, *, synthetic: bool) -> None:

@@ -7,8 +7,7 @@ learnt from, both are the same.
 """
 
 import hashlib
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -17,6 +16,7 @@ import pandas as pd
 import torch
 
 from genre_utils import (
+    arrays,
     contamination,
     deep,
     features,
@@ -89,6 +89,17 @@ def _scales(music: Dataset, source: str) -> pd.DataFrame:
     return picture_scale.of_dataset(music, source=source)
 
 
+def _with_scales(
+    music: Dataset, data: inputs.Input, source: str
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return the pictures whose levels' meaning is known, and that, by track."""
+    scales = _scales(music, source)
+    known = data.items["track_id"].isin(scales.index).to_numpy()
+    if not known.any():
+        raise ProjectError(f"{music.title}: what its pictures' levels stand for is unknown")
+    return data.x[known], scales.loc[data.items["track_id"][known]]
+
+
 def _of_spectrograms(
     music: Dataset, learnt_from: Dataset, *, name: str, describe: Callable[[np.ndarray], np.ndarray]
 ) -> Block:
@@ -103,17 +114,13 @@ def _in_decibels(
 ) -> Block:
     """Return the same of spectrograms whose levels are decibels, equal for all tracks."""
     data = _spectrograms(music, learnt_from)
-    scales = _scales(music, data.source)
-    known = data.items["track_id"].isin(scales.index).to_numpy()
-    tracks = data.items["track_id"].to_numpy()[known]
-    if not len(tracks):
-        raise ProjectError(f"{music.title}: what its spectrograms' levels stand for is unknown")
-    range_db, peak_db = scales.loc[tracks].to_numpy(np.float32).T[:, :, None, None, None]
-    x = (data.x[known].astype(np.float32) / 255 - 1) * range_db + peak_db
-    recipe = (name, _TEXTURE_RECIPE, str(picture_scale.RECIPE), "dB")
-    return Block(
-        pd.DataFrame(describe(x), index=tracks), project.text_digest(*recipe, data.digest, *tracks)
+    x, scales = _with_scales(music, data, source=data.source)
+    range_db, peak_db = scales.to_numpy(np.float32).T[:, :, None, None, None]
+    frame = pd.DataFrame(
+        describe((x.astype(np.float32) / 255 - 1) * range_db + peak_db), index=scales.index
     )
+    recipe = (name, _TEXTURE_RECIPE, str(picture_scale.RECIPE), "dB")
+    return Block(frame, project.text_digest(*recipe, data.digest, *scales.index))
 
 
 def _taggrams(
@@ -133,7 +140,7 @@ def _taggrams(
             raise missing
         heard = musicnn_of_sound(music)
         series = {track: heard.load(track) for track in heard.files}
-        digest = _sound_digest(music, heard.files)
+        digest = music.sound_digest(heard.files, musicnn.WEIGHTS_SHA256, str(musicnn.RECIPE))
     rows = {track: describe(scores) for track, scores in series.items()}
     frame = pd.DataFrame.from_dict(rows, orient="index")
     return Block(frame, project.text_digest(name, digest, *rows))
@@ -151,15 +158,8 @@ def musicnn_of_sound(music: Dataset) -> features.Series:
     WeightsError
         If the network's weights are not here.
     """
-    musicnn.load()
+    _musicnn()
     return features.each_clip(music, name=f"musicnn {musicnn.RECIPE}", function=_taggram)
-
-
-def _sound_digest(music: Dataset, tracks: Iterable[str]) -> str:
-    """Return a digest of sound files and of the network that heard them."""
-    paths = music.tracks.set_index("track_id")["audio_path"]
-    files = (project.file_digest(paths[track]) for track in tracks)
-    return project.text_digest(musicnn.WEIGHTS_SHA256, str(musicnn.RECIPE), *files)
 
 
 def _taggram(y: np.ndarray) -> np.ndarray:
@@ -195,27 +195,24 @@ def _musicnn_layer(music: Dataset, learnt_from: Dataset, *, layer: str) -> Block
         raise ProjectError(_MADE_UP)
     network = _musicnn()
     data = inputs.load(music, "picture")
-    scales = _scales(music, "picture")
-    known = data.items["track_id"].isin(scales.index).to_numpy()
-    tracks = data.items["track_id"].to_numpy()[known]
-    digest = project.text_digest(
-        musicnn.WEIGHTS_SHA256, f"{musicnn.RECIPE}.{picture_scale.RECIPE}", data.digest, *tracks
-    )
+    pictures, scales = _with_scales(music, data, source="picture")
+    recipe = f"{musicnn.RECIPE}.{picture_scale.RECIPE}"
+    digest = project.text_digest(musicnn.WEIGHTS_SHA256, recipe, data.digest, *scales.index)
 
     def described() -> np.ndarray:
         rows = []
-        pictures = zip(data.x[known, 0], scales.loc[tracks].itertuples(index=False), strict=True)
-        for picture, scale in progress.track(pictures, total=len(tracks), desc="MSD_musicnn"):
+        both = zip(pictures[:, 0], scales.itertuples(index=False), strict=True)
+        for picture, scale in progress.track(both, total=len(scales), desc="MSD_musicnn"):
             S = musicnn.of_picture(images.gtzan_levels(picture), **scale._asdict())
             found = musicnn.described(network, musicnn.windows(S, step=musicnn.WINDOW))
             rows.append(np.concatenate([found[name].mean(axis=0) for name in musicnn.LAYERS]))
         return np.array(rows)
 
-    X = _kept(project.cache_root() / "musicnn" / "pictures" / f"{digest}.npy", described)
+    X = arrays.kept(project.cache_root() / "musicnn" / "pictures" / f"{digest}.npy", described)
     widths = musicnn.layer_widths()
     start = sum(widths[name] for name in musicnn.LAYERS[: musicnn.LAYERS.index(layer)])
     X = X[:, start : start + widths[layer]]
-    return Block(pd.DataFrame(X, index=tracks), project.text_digest(digest, layer))
+    return Block(pd.DataFrame(X, index=scales.index), project.text_digest(digest, layer))
 
 
 def _convnet(music: Dataset, learnt_from: Dataset) -> Block:
@@ -233,7 +230,7 @@ def _convnet(music: Dataset, learnt_from: Dataset) -> Block:
     key = project.text_digest(
         _CONVNET_RECIPE, network.weights.digest, found.digest, first.digest, *first.train
     )
-    X = _kept(project.cache_root() / "msd_convnet" / "embeddings" / f"{key}.npy", embedded)
+    X = arrays.kept(project.cache_root() / "msd_convnet" / "embeddings" / f"{key}.npy", embedded)
     return Block(pd.DataFrame(X, index=list(found.track_ids), columns=list(network.names)), key)
 
 
@@ -333,18 +330,6 @@ def _pictures(music: Dataset, network: convnet.MsdConvnet):
         ]
 
     return ids, data.digest, power
-
-
-def _kept(file, compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """Return an array from the cache; compute it where it is not there."""
-    try:
-        return np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        X = compute()
-    buffer = io.BytesIO()
-    np.save(buffer, X)
-    project.write_atomic(file, buffer.getvalue())
-    return X
 
 
 _TEXTURES = {

@@ -190,11 +190,10 @@ def open_workshop(
         )  # fmt: skip
     workshop = Workshop(dataset.name, dataset.genres, materials, soft, seed, epochs)
     impossible = [
-        {
-            "model": variant.name, "segment_s": 0.0, "source": "none",
-            "protocol": protocol, "stage": "final", "n_tracks": 0,
-            "reason": str(reasons[variant.reads, protocol]),
-        }
+        experiments.cannot(
+            reasons[variant.reads, protocol],
+            model=variant.name, protocol=protocol, segment_s=0.0, music=dataset,
+        )
         for variant in variants
         for protocol in variant.protocols
         if (variant.reads, protocol) in reasons

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genre_utils import deployment, export, pruning, quantization, training, weight_sharing
+from genre_utils import arrays, deployment, export, pruning, quantization, training, weight_sharing
 from genre_utils.augment import Augmentation
 from genre_utils.training import Batch, Machine, Recipe
 
@@ -161,8 +161,7 @@ class Bench:
 
     def calibration(self) -> np.ndarray:
         """Return items evenly spread over the training part, which is sorted by genre."""
-        n_items = min(CALIBRATION_ITEMS, len(self.x_train))
-        return self.x_train[np.linspace(0, len(self.x_train) - 1, n_items).round().astype(int)]
+        return self.x_train[arrays.spread(len(self.x_train), CALIBRATION_ITEMS)]
 
     def _hard(self, y: np.ndarray) -> np.ndarray:
         return np.eye(self.n_classes, dtype=np.float32)[y]

@@ -6,7 +6,6 @@ order of the files is the order of the genres. What this does to accuracy is mea
 the same network, the same sounds, the same classifier, and nothing but the batches differs.
 """
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from genre_utils import audit, batches, evaluation, features, images, progress, project, splits
+from genre_utils import (
+    arrays,
+    audit,
+    batches,
+    evaluation,
+    experiments,
+    features,
+    images,
+    progress,
+    project,
+    splits,
+)
 from genre_utils import representations as published
 from genre_utils.datasets import Dataset
 from genre_utils.experiments import Store, StudyResult, Task, Unit
@@ -212,15 +222,9 @@ def run(
             tasks += _tasks(dataset, material, models, n_folds, seeds, with_test)
         except (ProjectError, features.FeatureError) as reason:
             impossible.append(
-                {
-                    "input": name,
-                    "segment_s": 30.0,
-                    "source": "none",
-                    "protocol": "artist_grouped",
-                    "stage": "inner",
-                    "n_tracks": 0,
-                    "reason": str(reason).replace(str(dataset.root), dataset.title),
-                }
+                experiments.cannot(
+                    reason, input=name, protocol="artist_grouped", stage="inner", music=dataset
+                )
             )
     if not tasks:
         raise ProjectError("; ".join(row["reason"] for row in impossible))
@@ -329,27 +333,21 @@ def _convnet_matrix(
     told = fit if source == FIXED else map(str, numbers)
     key = project.text_digest(RECIPE, name, source, digest, *told)
     file = project.cache_root() / "msd_convnet" / "contamination" / f"{key}.npy"
-    try:
-        return np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        pass  # not there, or spoilt: computed again
-    if name == CONVNET_SOUND:
-        network, clips = _network_and_clips(dataset)
-        power = clips.power
-    else:
-        network = convnet.load()
-        paths = dataset.tracks.set_index("track_id")["image_path"]
-        power = partial(_picture_powers, network, paths)
-    if source == FIXED:
-        scored = set(tracks) - set(fit)
-        statistics = convnet.measure(network, power(fit), train=fit, test=scored)
-        X = np.concatenate([convnet.embed(network, power([track]), statistics) for track in tracks])
-    else:
-        X = _in_batches(network, _Lazily(power, tracks), numbers)
-    buffer = io.BytesIO()
-    np.save(buffer, X)
-    project.write_atomic(file, buffer.getvalue())
-    return X
+
+    def described() -> np.ndarray:
+        if name == CONVNET_SOUND:
+            network, clips = _network_and_clips(dataset)
+            power = clips.power
+        else:
+            network = convnet.load()
+            paths = dataset.tracks.set_index("track_id")["image_path"]
+            power = partial(_picture_powers, network, paths)
+        if source != FIXED:
+            return _in_batches(network, _Lazily(power, tracks), numbers)
+        statistics = convnet.measure(network, power(fit), train=fit, test=set(tracks) - set(fit))
+        return np.concatenate([convnet.embed(network, power([t]), statistics) for t in tracks])
+
+    return arrays.kept(file, described)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -146,21 +146,19 @@ class Dataset:
         """The artist of each track whose artist is known, by ``track_id``."""
         return self.tracks.set_index("track_id")["artist_id"].dropna()
 
-    def with_digests(self) -> "Dataset":
-        """Return the same data set with the SHA-256 of every sound file filled in.
+    def sound_digest(self, track_ids: Iterable[str], *read_by: str) -> str:
+        """Return a digest of some tracks' sound files, and of what reads them.
 
-        It reads every byte, which takes seconds a gigabyte; `load` leaves it out for
-        that reason.
+        Parameters
+        ----------
+        track_ids : iterable of str
+            Tracks with sound; their order counts.
+        *read_by : str
+            Recipes and weights, where what is made of the sound depends on any.
         """
-        from genre_utils import progress
-
-        paths = self.tracks["audio_path"]
-        digests = [
-            None if path is None else project.file_digest(path)
-            for path in progress.track(paths, total=len(paths), desc="digests of the sound files")
-        ]
-        column = pd.Series(digests, index=self.tracks.index, dtype="str")
-        return replace(self, tracks=self.tracks.assign(sha256=column))
+        paths = self.tracks.set_index("track_id")["audio_path"]
+        files = (project.file_digest(paths[track]) for track in track_ids)
+        return project.text_digest(*read_by, *files)
 
 
 def load(

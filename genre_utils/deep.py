@@ -154,9 +154,10 @@ class _NetworkPlan(Plan):
     def _add(self, group: Group, system: System, segment_s: float, protocol: str) -> None:
         if protocol == "segment_random" and segment_s == inputs.CLIP_S and system.can_be_cut:
             segment_s = LEAKY_S
+        setting = {"model": system.name, "segment_s": segment_s, "protocol": protocol}
         found = self._input(system.input, segment_s)
         if isinstance(found, InputError):
-            self._note(group, system, segment_s, protocol, "none", 0, found)
+            self.note(found, stage=group.stage, **setting)
             return
         try:
             if reason := system.left_out(protocol):
@@ -168,7 +169,7 @@ class _NetworkPlan(Plan):
                 parted = inner_splits(found.items, parted[0])
         except splits.SplitError as reason:
             n_tracks = found.items["track_id"].nunique()
-            self._note(group, system, segment_s, protocol, found.source, n_tracks, reason)
+            self.note(reason, stage=group.stage, source=found.source, n_tracks=n_tracks, **setting)
             return
         if protocol in ("segment_random", "track_random"):
             parted = parted[: group.folds_run]
@@ -248,17 +249,6 @@ class _NetworkPlan(Plan):
         if self._weights is None:
             self._weights = resnet.weights_available()
         return self._weights
-
-    def _note(self, group, system, segment_s, protocol, source, n_tracks, reason) -> None:
-        self.note(
-            reason,
-            model=system.name,
-            segment_s=segment_s,
-            source=source,
-            protocol=protocol,
-            stage=group.stage,
-            n_tracks=n_tracks,
-        )
 
 
 def inner_splits(items: pd.DataFrame, split: Split) -> list[Split]:

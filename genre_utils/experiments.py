@@ -25,7 +25,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.inspection import permutation_importance
 from threadpoolctl import threadpool_limits
 
-from genre_utils import features, project, splits, tuning
+from genre_utils import features, inputs, project, splits, tuning
 from genre_utils.datasets import Dataset
 from genre_utils.models.classical import CLASSICAL, named
 from genre_utils.progress import track
@@ -110,6 +110,36 @@ class StudyResult:
     impossible: pd.DataFrame
 
 
+def cannot(
+    reason: object,
+    *,
+    music: Dataset | None = None,
+    stage: str = "final",
+    segment_s: float = inputs.CLIP_S,
+    source: str = "none",
+    n_tracks: int = 0,
+    **setting,
+) -> dict:
+    """Return why a setting cannot be, as a row of `StudyResult.impossible`.
+
+    Parameters
+    ----------
+    reason : object
+        Its text; folders in it are named, not told where they are on this computer.
+    music : Dataset, optional
+        Whose folder is called by the data set's title.
+    stage, segment_s, source, n_tracks
+        Columns of `StudyResult.impossible`.
+    **setting
+        What else says which setting it is, ``protocol`` among it.
+    """
+    text = str(reason)
+    if music is not None:
+        text = text.replace(str(music.root), music.title)
+    columns = {"segment_s": segment_s, "source": source, "stage": stage, "n_tracks": n_tracks}
+    return setting | columns | {"reason": project.without_places(text)}
+
+
 class Plan:
     """The units of a study, and what the data cannot answer.
 
@@ -126,8 +156,8 @@ class Plan:
         self.impossible: list[dict] = []
 
     def note(self, reason: Exception, **setting) -> None:
-        """Keep the reason why there is no unit of a setting."""
-        self.impossible.append({**setting, "reason": project.without_places(str(reason))})
+        """Keep the reason why there is no unit of a setting, as `cannot` puts it."""
+        self.impossible.append(cannot(reason, **setting))
 
     def run(self, store: "Store", dataset: Dataset) -> StudyResult:
         """Run the units.
@@ -233,7 +263,9 @@ class Store:
             else has changed about it.
         """
         wanted = {task.unit.run_id for task in tasks}
-        published = self._published(lambda record: record["run_id"] in wanted)
+        published = self._published(
+            lambda record: record["run_id"] in wanted or (keep is not None and keep(record))
+        )
         missing = [
             t for t in tasks if t.unit.run_id not in published and not self._file(t).exists()
         ]
@@ -242,9 +274,7 @@ class Store:
             for position, rows, record in track(finished, total=len(missing), desc=desc):
                 self._keep(missing[position], rows, record)
         kept = [published.get(task.unit.run_id) or self._read(task) for task in tasks]
-        if keep:
-            others = self._published(lambda r: r["run_id"] not in wanted and keep(r))
-            kept += others.values()
+        kept += [found for run_id, found in published.items() if run_id not in wanted]
         self._publish(kept, impossible)
         return self.load()
 
@@ -452,18 +482,8 @@ class _ClassicalPlan(Plan):
                 tables[segment_s] = features.table(self._dataset, segment_s=segment_s)
             except features.FeatureError as reason:
                 for protocol in protocols:
-                    self._note(segment_s, "none", protocol, "final", 0, reason)
+                    self.note(reason, segment_s=segment_s, protocol=protocol)
         return tables
-
-    def _note(self, segment_s, source, protocol, stage, n_tracks, reason) -> None:
-        self.note(
-            reason,
-            segment_s=segment_s,
-            source=source,
-            protocol=protocol,
-            stage=stage,
-            n_tracks=n_tracks,
-        )
 
     def add(self, table, protocol, stage, models, seeds, n_folds, measured) -> None:
         """Add the units of one protocol, or the reason why there are none."""
@@ -480,8 +500,14 @@ class _ClassicalPlan(Plan):
                 else:
                     found = splits.make_splits(items, protocol, n_folds=n_folds, seed=seed)
             except splits.SplitError as reason:
-                n_tracks = items["track_id"].nunique()
-                self._note(segment_s, table.source, protocol, stage, n_tracks, reason)
+                self.note(
+                    reason,
+                    segment_s=segment_s,
+                    source=table.source,
+                    protocol=protocol,
+                    stage=stage,
+                    n_tracks=items["track_id"].nunique(),
+                )
                 return
             for split in found:
                 for name in models:
@@ -522,7 +548,7 @@ class ClassicalWork:
         genres = self.dataset.genres
         y = pd.Categorical(items["genre"], categories=genres).codes.astype(int)
         X_train, y_train = self.table.X[split.train], y[split.train]
-        folds = _positions_in(split.train, splits.inner_folds(items, split.train, seed=unit.seed))
+        folds = splits.folds_within(items, split.train, seed=unit.seed)
 
         searches = []
         if model.tuned:
@@ -635,8 +661,3 @@ def prediction_rows(
 def split_digest(split: splits.Split) -> str:
     """Return a digest of the positions of both parts."""
     return text_digest(*(",".join(map(str, part)) for part in (split.train, split.test)))
-
-
-def _positions_in(train: np.ndarray, folds: list) -> tuning.Folds:
-    """Turn positions into the items into positions into the training part."""
-    return [(np.searchsorted(train, fit), np.searchsorted(train, score)) for fit, score in folds]

@@ -7,7 +7,7 @@ import librosa
 import numpy as np
 import pandas as pd
 
-from genre_utils import audio, features
+from genre_utils import arrays, audio, features
 from genre_utils.datasets import Dataset
 
 _MEANINGS = {
@@ -256,9 +256,9 @@ def librosa_agreement(
         digits). Empty without audio.
     """
     paths = dataset.tracks["audio_path"].dropna()
-    chosen = paths.iloc[np.unique(np.linspace(0, len(paths) - 1, n_tracks).astype(int))]
+    chosen = paths.iloc[arrays.spread(len(paths), n_tracks)]
     pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for path in chosen if len(paths) else []:
+    for path in chosen:
         try:
             whole = audio.load(path, sr=features.SR)
         except audio.AudioError:

@@ -6,7 +6,6 @@ alone, but what several of them start from is computed once for all, and a sound
 decoded once for all lengths of its segments.
 """
 
-import io
 import threading
 import time
 import warnings
@@ -24,7 +23,7 @@ import scipy.fft
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-from genre_utils import audio, datasets, fast_mel, progress, project, spectral
+from genre_utils import arrays, audio, datasets, fast_mel, progress, project, spectral
 
 RECIPE = "2"
 """Version of what `tabular` computes; raise it when a value changes, and caches renew."""
@@ -877,11 +876,8 @@ def _cache_file(kind: _Kind, digest: str) -> Path:
 
 
 def _is_whole(file: Path, kind: _Kind) -> bool:
-    try:
-        _, columns = np.load(file, mmap_mode="r", allow_pickle=False).shape
-        return kind.n_columns in (None, columns)
-    except (OSError, ValueError, EOFError):
-        return False  # not there, or spoilt: computed again
+    shape = arrays.shape(file)
+    return shape is not None and len(shape) == 2 and kind.n_columns in (None, shape[1])
 
 
 def _extract(
@@ -901,7 +897,5 @@ def _extract(
         except project.ProjectError as error:
             failed[kind.folder] = str(error)
             continue
-        buffer = io.BytesIO()
-        np.save(buffer, values, allow_pickle=False)
-        project.write_atomic(cache_file, buffer.getvalue())
+        arrays.write(cache_file, values)
     return track_id, failed

@@ -9,7 +9,7 @@ colours are made from the spectrogram inside the networks.
 import hashlib
 import importlib.resources
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -304,22 +304,43 @@ def _from_audio(dataset: Dataset) -> _Found:
     names = dataset.tracks.set_index("track_id")["audio_path"]
     arrays, short = {}, []
     for track_id in series.files:
-        S = series.load(track_id)
-        if S.shape[1] < _AVERAGED:
-            short.append((track_id, names[track_id].name, "is shorter than 0.04 s"))
-        else:
-            arrays[track_id] = _levels(S)
+        try:
+            arrays[track_id] = _levels(series.load(track_id))
+        except InputError as reason:
+            short.append((track_id, names[track_id].name, str(reason)))
     failures = [part for part in (series.failures, _failures(short)) if len(part)]
     failures = pd.concat(failures, ignore_index=True) if failures else _failures([])
-    return _Found(arrays, failures, _sounds(dataset, arrays))
+    return _Found(arrays, failures, dataset.sound_digest(arrays))
 
 
-def _levels(S: np.ndarray) -> np.ndarray:
-    """Average four frames, bring a clip to 30 s, and its range to 0 … 255."""
+def averaged(S: np.ndarray) -> np.ndarray:
+    """Average four frames at a time, and bring a clip to 30 s.
+
+    Parameters
+    ----------
+    S : np.ndarray [shape=(n_bands, n_frames)]
+        Frames 256 samples apart.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_bands, 645)]
+
+    Raises
+    ------
+    InputError
+        If there are fewer than four frames.
+    """
+    if S.shape[1] < _AVERAGED:
+        raise InputError("is shorter than 0.04 s")
     n_frames = int(CLIP_S * features.SR / 256) // _AVERAGED
     whole = S.shape[1] // _AVERAGED * _AVERAGED
     S = S[:, :whole].reshape(len(S), -1, _AVERAGED).mean(axis=2)
-    S = np.tile(S, -(-n_frames // S.shape[1]))[:, :n_frames]
+    return np.tile(S, -(-n_frames // S.shape[1]))[:, :n_frames]
+
+
+def _levels(S: np.ndarray) -> np.ndarray:
+    """Return what a network reads: a clip's range is 0 … 255."""
+    S = averaged(S)
     low, high = float(S.min()), float(S.max())
     return np.rint((S - low) * (255 / max(high - low, 1e-10))).astype(np.uint8)
 
@@ -364,13 +385,7 @@ def _outcome(read, path: Path) -> tuple[np.ndarray | None, str]:
 def _each_clip(dataset: Dataset, name: str, function: Callable) -> _Found:
     found = features.each_clip(dataset, name=name, function=function)
     arrays = {track_id: found.load(track_id) for track_id in found.files}
-    return _Found(arrays, found.failures, _sounds(dataset, arrays))
-
-
-def _sounds(dataset: Dataset, track_ids: Iterable[str]) -> str:
-    """Return a digest of the files that some tracks' arrays were computed from."""
-    paths = dataset.tracks.set_index("track_id")["audio_path"]
-    return project.text_digest(*(project.file_digest(paths[track]) for track in track_ids))
+    return _Found(arrays, found.failures, dataset.sound_digest(arrays))
 
 
 def _waveform(y: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ networks again. Energy is not measured.
 import importlib.util
 import json
 import os
-import platform
 import re
 import resource
 import subprocess
@@ -20,7 +19,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +28,7 @@ import torch
 from torch import nn
 
 from genre_utils import (
+    arrays,
     bundle,
     compression,
     deep,
@@ -57,8 +56,7 @@ FILES = {"onnxruntime": "network.onnx", "ExecuTorch": "network.pte"}
 
 _VERSION = 1
 _N_ITEMS = 20
-_INSTRUCTIONS = ("avx2", "fma3", "avx512_f", "avx512_bw", "avx512_vnni", "avx_vnni", "amx_int8",
-                 "neon", "dotprod", "i8mm")  # fmt: skip
+_PACKAGES = ("torch", "onnxruntime", "executorch", "torchao", "numpy")
 _MODULES = {"onnxruntime": "onnxruntime", "ExecuTorch": "executorch", "PyTorch": "torch"}
 
 
@@ -181,7 +179,7 @@ def measured(
         rows = measure(subjects, sound=sound, threads=threads, rounds=rounds, seconds=seconds)
         cold = cold_starts(sound, n=min(rounds, 5)) if _bundle_digest() else []
     content = {
-        "machine": machine() | {"rounds": rounds, "key": key},
+        "machine": training.hardware(_PACKAGES) | {"rounds": rounds, "key": key},
         "rows": [*rows, *missing],
         "cold": cold,
     }
@@ -207,20 +205,6 @@ def _rounded(value):
     if isinstance(value, list):
         return [_rounded(part) for part in value]
     return float(f"{value:.5g}") if isinstance(value, float) else value
-
-
-def machine() -> dict:
-    """Return what times depend on: processor, instructions, cores, versions; no host name."""
-    has = training.processor()
-    names = ("torch", "onnxruntime", "executorch", "torchao", "numpy")
-    return {
-        "cpu": str(has.get("cpu_name") or platform.processor() or platform.machine()),
-        "instructions": [name for name in _INSTRUCTIONS if has.get(name)],
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": {n: version(n) for n in names if importlib.util.find_spec(n)},
-    }
 
 
 def _bundle_digest() -> str:
@@ -327,8 +311,7 @@ class _Examples:
         """Return positions of some items, evenly spread, of the validation part if there is one."""
         part = items["fault_filtered_split"].fillna("")
         positions = np.flatnonzero(part == "valid" if (part == "valid").any() else part != "test")
-        chosen = np.linspace(0, len(positions) - 1, min(_N_ITEMS, len(positions)))
-        return positions[chosen.round().astype(int)]
+        return positions[arrays.spread(len(positions), _N_ITEMS)]
 
 
 def _made_up_sound(file: Path) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genre_utils import features, gtzan_spectrogram, images, project
+from genre_utils import features, gtzan_spectrogram, images, inputs, project
 from genre_utils.datasets import Dataset
 
 RANGES_DB = np.arange(70.0, 201.0, 10.0)
@@ -62,7 +62,7 @@ def of_dataset(dataset: Dataset, *, source: str) -> pd.DataFrame:
     """
     tracks = dataset.tracks
     if source == "audio":
-        found = features.each_clip(dataset, name="scale of log-mel", function=_of_log_mel)
+        found = features.each_clip(dataset, name="scale of averaged log-mel", function=_of_log_mel)
     elif tracks["audio_path"].notna().all():
         found = features.each_clip(dataset, name="scale of picture", function=_of_picture)
     else:
@@ -71,7 +71,7 @@ def of_dataset(dataset: Dataset, *, source: str) -> pd.DataFrame:
 
 
 def _of_log_mel(y: np.ndarray) -> np.ndarray:
-    S = features.log_mel(y, sr=features.SR, n_fft=1024, hop_length=256)
+    S = inputs.averaged(features.log_mel(y, sr=features.SR, n_fft=1024, hop_length=256))
     return np.array([[S.max() - S.min(), S.max()]])
 
 

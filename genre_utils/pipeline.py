@@ -33,7 +33,7 @@ class Request:
     Parameters
     ----------
     arguments : argparse.Namespace
-        ``command, dataset, profile, numbers, parameter, from_predictions``.
+        ``command, dataset, profile, numbers, parameter, from_predictions, pages``.
 
     Raises
     ------
@@ -43,7 +43,7 @@ class Request:
 
     def __init__(self, arguments: argparse.Namespace):
         self.dataset = arguments.dataset
-        self.from_predictions = arguments.from_predictions
+        self.from_predictions, self.pages = arguments.from_predictions, arguments.pages
         name = project.dataset_name(self.dataset)
         if arguments.profile not in project.PROFILES:
             raise ProjectError(
@@ -89,6 +89,14 @@ class Request:
             data=self.data,
         )
 
+    def pages_are_fresh(self) -> bool:
+        """Tell whether the pages to read are there, and of the study as it is."""
+        try:
+            made_from = staleness.pages_record(self.outputs).read_text()
+        except FileNotFoundError:
+            return False
+        return made_from == staleness.pages_digest(self.outputs)
+
     def why_stale(self, notebook: Notebook) -> str | None:
         """Return why a notebook must run, or None."""
         if project.retrain():
@@ -114,6 +122,8 @@ def check_fresh(request: Request) -> int:
     for notebook in request.notebooks:
         if request.why_stale(notebook):
             return STALE
+    if request.pages and not request.pages_are_fresh():
+        return STALE
     print(
         f"{request.outputs.dataset}: nothing to do, all {len(request.notebooks)} notebooks are "
         f"up to date ({_shown(request.outputs.results)}, {_shown(request.outputs.figures)})"
@@ -416,6 +426,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dataset", default="demo", help="demo, gtzan, gtzan-mini or a folder")
     parser.add_argument("--profile", default="full", help="full or smoke")
     parser.add_argument("--from-predictions", action="store_true", help="use no data at all")
+    parser.add_argument("--pages", action="store_true", help="the pages to read must be fresh, too")
     parser.add_argument(
         "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
     )

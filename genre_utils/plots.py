@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 PROTOCOL_TITLES = {
     "segment_random": "segments\nat random",
@@ -16,6 +17,9 @@ PROTOCOL_TITLES = {
 
 PALETTE = sns.color_palette("colorblind", 10).as_hex()
 """Ten colours that colour-blind readers tell apart."""
+
+OUTLINE = [withStroke(linewidth=3.5, foreground="white")]
+"""Around words that lie on lines or points."""
 
 _STYLE = {
     "figure.constrained_layout.use": True,
@@ -114,13 +118,16 @@ def _draw_ladder(axis, table: pd.DataFrame, chance: float) -> None:
             x, rows["accuracy"], errors(rows, "accuracy"), color=PALETTE[i], fmt="osD^v"[i % 5],
             capsize=3, label=name,
         )  # fmt: skip
-        side = -1 if i < middle else 1
-        for position, value in zip(x, rows["accuracy"], strict=True):
+        # Lines fall from left to right: beside them is room at the lower left and upper right.
+        ending, side, ha, va = ("low", -1, "right", "top")
+        if i > middle:
+            ending, side, ha, va = ("high", 1, "left", "bottom")
+        ends = rows[f"accuracy_{ending}"].fillna(rows["accuracy"])
+        for position, value, end in zip(x, rows["accuracy"], ends, strict=True):
             if np.isfinite(value):
                 axis.annotate(
-                    f"{value:.2f}", (position, value), xytext=(7 * side, 0),
-                    textcoords="offset points", ha="right" if side < 0 else "left", va="center",
-                    color=PALETTE[i], fontsize=9,
+                    f"{value:.2f}", (position, end), xytext=(-4 * side, 3 * side),
+                    textcoords="offset points", ha=ha, va=va, color=PALETTE[i], fontsize=9,
                 )  # fmt: skip
     axis.axhline(chance, color="0.5", linestyle=":")
     axis.annotate(

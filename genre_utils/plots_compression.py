@@ -44,6 +44,9 @@ def family(model: str, teacher: str | None = None) -> tuple[str, str]:
 def pareto(table: pd.DataFrame, *, chance: float) -> Figure:
     """Draw accuracy against size on disk; a point's area is the time of the network alone.
 
+    Names stand beside the points that nothing smaller is as accurate as, and beside the
+    largest and the smallest of each family.
+
     Parameters
     ----------
     table : pd.DataFrame
@@ -75,13 +78,18 @@ def pareto(table: pd.DataFrame, *, chance: float) -> Figure:
         axis.axhline(chance, color="0.6", linestyle=":", linewidth=1, label="guessing")
     axis.set_xlabel("smallest file that the network is kept in")
     axis.set_ylabel("accuracy on the fault-filtered test")
-    axis.set_title("Accuracy against size; bars: 95 % intervals; area: milliseconds on one thread")
-    front = _draw_front(axis, x, y)
+    axis.set_title(
+        "Accuracy against size; bars: 95 % intervals; area: milliseconds on one thread\n"
+        "named: those on the grey line, and the largest and smallest of each family"
+    )
+    front = _front(x, y)
+    lines = _draw_front(axis, x[front], y[front])
     sizes = _draw_legends(axis, families, rows["ms"])
-    names = list(rows["title"])
+    by_family = rows.groupby([name for name, _ in families])["stored_bytes"]
+    names = rows["title"].loc[[*front, *by_family.idxmax(), *by_family.idxmin()]].to_dict()
     guess = tuple((end, chance) for end in axis.get_xlim())
     bars = [((x[at], low[at]), (x[at], high[at])) for at in range(len(x))]
-    _label(axis, names, (x, y), areas, colors, lines=[*bars, *front, guess], legend=sizes)
+    _label(axis, names, (x, y), areas, colors, lines=[*bars, *lines, guess], legend=sizes)
     return figure
 
 
@@ -89,15 +97,20 @@ def _areas(ms: np.ndarray) -> np.ndarray:
     return _LEAST_AREA + _AREA_A_MS * np.nan_to_num(ms)
 
 
-def _draw_front(axis, x: np.ndarray, y: np.ndarray) -> list[tuple]:
-    """Connect those that nothing smaller is as accurate as; return the lines' ends."""
+def _front(x: np.ndarray, y: np.ndarray) -> list[int]:
+    """Return positions of those that nothing smaller is as accurate as, the smallest first."""
     best, front = -np.inf, []
     for at in np.lexsort((-y, x)):
         if y[at] > best:
             best = y[at]
-            front.append((x[at], y[at]))
-    corners = [front[0]]
-    for point in front[1:]:
+            front.append(int(at))
+    return front
+
+
+def _draw_front(axis, x: np.ndarray, y: np.ndarray) -> list[tuple]:
+    """Connect points by steps; return the lines' ends."""
+    corners = [(x[0], y[0])]
+    for point in zip(x[1:], y[1:], strict=True):
         corners += [(point[0], corners[-1][1]), point]
     axis.plot(*zip(*corners, strict=True), color="0.6", linewidth=1, zorder=2,
               label="nothing smaller is as accurate")  # fmt: skip
@@ -126,7 +139,7 @@ def _draw_legends(axis, families: Sequence[tuple[str, str]], ms: pd.Series):
 
 
 def _label(axis, names, points, areas, colors, *, lines, legend) -> None:
-    """Write each name where it covers no point, line or other name."""
+    """Write each name, by its point's position, where it covers no point, line or other name."""
     figure = axis.figure
     figure.canvas.draw()
     figure.set_layout_engine("none")  # names are placed in a figure that stays as it is
@@ -141,16 +154,15 @@ def _label(axis, names, points, areas, colors, *, lines, legend) -> None:
     if legend:
         taken.append(legend.get_window_extent(renderer))
     room = axis.get_window_extent(renderer)
-    for at, (name, point, radius, color) in enumerate(
-        zip(names, pixels, radii, colors, strict=True)
-    ):
+    for at, name in names.items():
+        point, color = pixels[at], colors[at]
         text = axis.annotate(
             name, (points[0][at], points[1][at]), xytext=(0, 0), textcoords="offset points",
             fontsize=8.5, color=color, va="center",
             arrowprops={"arrowstyle": "-", "color": color, "alpha": 0.5, "linewidth": 0.6},
         )  # fmt: skip
         box = text.get_window_extent(renderer)
-        left, bottom = _free_place(point, radius, box.width, box.height, taken, room)
+        left, bottom = _free_place(point, radii[at], box.width, box.height, taken, room)
         # In points, which do not depend on how finely the figure is saved.
         offset = np.array([left - point[0], bottom + box.height / 2 - point[1]])
         text.set_position(tuple(offset * 72 / figure.dpi))

@@ -6,14 +6,12 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from genre_utils.eda import TEMPO_RANGE, Case
 from genre_utils.feature_report import feature_group
-from genre_utils.plots import PALETTE, nothing, styled
+from genre_utils.plots import OUTLINE, PALETTE, nothing, styled
 
 _MARKERS = "osD^vPX<>*"
-_OUTLINE = [withStroke(linewidth=3.5, foreground="white")]
 
 # What each representation is drawn with: title, unit, colour map, limits, ticks and labels.
 _NYQUIST_KHZ = 11.025
@@ -313,7 +311,7 @@ def projections(table: pd.DataFrame) -> Figure:
         for i, (genre, place) in enumerate(_kept_apart(axis, centres).iterrows()):
             axis.annotate(
                 genre, centres.loc[genre], xytext=place, ha="center", va="center", fontsize=11,
-                fontweight="bold", color=_darker(PALETTE[i % 10]), path_effects=_OUTLINE,
+                fontweight="bold", color=_darker(PALETTE[i % 10]), path_effects=OUTLINE,
                 arrowprops={"arrowstyle": "-", "color": "0.3", "lw": 0.8},
             )  # fmt: skip
         axis.set_title(title)

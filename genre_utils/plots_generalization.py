@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from genre_utils.plots import PALETTE, confusion_matrices, errors, nothing, styled
+from genre_utils.plots import OUTLINE, PALETTE, confusion_matrices, errors, nothing, styled
 
 _MARKERS = "oDs^v"
 _LEAST_SPAN, _MARGIN = 0.15, 0.03
@@ -121,6 +121,7 @@ def reliability(table: pd.DataFrame) -> Figure:
         axis.scatter(
             rows["confidence"], rows["accuracy"], s=10 + 3 * rows["n"], color=PALETTE[i],
             marker=_MARKERS[i % 5], label=f"{music} ({rows['n'].sum()})", zorder=3,
+            clip_on=False,
         )  # fmt: skip
     axis.set_xlim(0, 1.02)
     axis.set_ylim(0, 1.02)
@@ -150,14 +151,17 @@ def coverage(table: pd.DataFrame, *, thresholds: tuple[float, ...], fewest: int 
     figure, axis = plt.subplots(figsize=(8, 4.6))
     for i, (music, rows) in enumerate(table.groupby("music", sort=False)):
         shown = rows.iloc[fewest - 1 :]
-        axis.plot(shown["coverage"], shown["accuracy"], color=PALETTE[i], label=music)
+        marker = _MARKERS[i % 5]
+        axis.plot(shown["coverage"], shown["accuracy"], color=PALETTE[i])
+        axis.plot([], [], marker=marker, color=PALETTE[i], label=music)
         for threshold in thresholds:
             marked = shown[shown["confidence"] >= threshold].tail(1)
-            axis.plot(marked["coverage"], marked["accuracy"], _MARKERS[i % 5], color=PALETTE[i])
+            axis.plot(marked["coverage"], marked["accuracy"], marker, color=PALETTE[i])
             for row in marked.itertuples():
                 axis.annotate(
                     f"{threshold:g}", (row.coverage, row.accuracy), xytext=(0, -13 if i % 2 else 7),
                     textcoords="offset points", ha="center", fontsize=8, color=PALETTE[i],
+                    path_effects=OUTLINE,
                 )  # fmt: skip
     axis.set_xlim(0, 1.02)
     axis.set_ylim(0, 1.05)

@@ -5,7 +5,7 @@ what its columns are, where it comes from and under which terms.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,18 +28,10 @@ MSD_TAGS = (
 N_LAYERS = 5
 """Layers of the network of Choi et al. (2017)."""
 
-TAGGRAM_STATISTICS = ("mean", "std", "min", "p10", "p50", "p90", "max")
-"""What `taggrams` can say about a tag's scores over time; ``p10`` is the tenth percentile."""
-
 _TAGGRAM_FILES = {
     "train": "training_data_GTZAN_MSDmusicnn_taggram.npz",
     "test": "evaluation_data_GTZAN_MSDmusicnn_taggram.npz",
 }
-_TAGGRAM_SOURCE = (
-    "MSD_musicnn (Pons & Serra 2019, arXiv:1909.06654): 50 tag scores every second, published "
-    "with sklearn-audio-transfer-learning"
-)
-_TAGGRAM_LICENCE = "ISC licence, Jordi Pons 2019"
 _CHOI_LICENCE = (
     "No licence is stated beside the files (github.com/keunwoochoi/transfer_learning_music); "
     "cite Choi et al., ISMIR 2017"
@@ -104,48 +96,6 @@ class Representation:
                 "among its track_ids"
             )
         return self.X[positions]
-
-
-def taggrams(
-    *, statistics: Sequence[str] = TAGGRAM_STATISTICS, root: Path | None = None
-) -> Representation:
-    """Return what each tag's scores are like over a clip, for the 733 published tracks.
-
-    Parameters
-    ----------
-    statistics : sequence of str
-        Some of `TAGGRAM_STATISTICS`.
-    root : Path, optional
-        GTZAN's folder, instead of the one in the data folder.
-
-    Raises
-    ------
-    RepresentationError
-        As for `taggram_series`, or if a statistic is unknown.
-    """
-    unknown = set(statistics) - set(TAGGRAM_STATISTICS)
-    if unknown:
-        raise RepresentationError(
-            f"unknown statistics {sorted(unknown)}; expected some of {TAGGRAM_STATISTICS}"
-        )
-    series = taggram_series(root=root)
-    X = np.stack(
-        [np.concatenate([_STATISTICS[name](scores) for name in statistics])
-         for scores in series.values()]
-    )  # fmt: skip
-    names = tuple(f"{tag} {name}" for name in statistics for tag in MSD_TAGS)
-    return Representation(X, tuple(series), names, _TAGGRAM_SOURCE, _TAGGRAM_LICENCE)
-
-
-_STATISTICS = {
-    "mean": lambda scores: scores.mean(axis=0),
-    "std": lambda scores: scores.std(axis=0),
-    "min": lambda scores: scores.min(axis=0),
-    "p10": lambda scores: np.percentile(scores, 10, axis=0),
-    "p50": lambda scores: np.percentile(scores, 50, axis=0),
-    "p90": lambda scores: np.percentile(scores, 90, axis=0),
-    "max": lambda scores: scores.max(axis=0),
-}
 
 
 def taggram_series(*, root: Path | None = None) -> dict[str, np.ndarray]:
@@ -301,58 +251,6 @@ def _published(file_name: str, names: tuple[str, ...], root: Path | None, what: 
     rows = np.argsort(order)
     source = f"{what} published by Choi et al. 2017 (arXiv:1703.09179)"
     return Representation(X[rows], tuple(order[rows].tolist()), names, source, _CHOI_LICENCE)
-
-
-def msd_convnet(
-    paths: Mapping[str, Path],
-    *,
-    train: Sequence[str],
-    test: Sequence[str],
-    weights: Path | None = None,
-) -> tuple[Representation, pd.DataFrame]:
-    """Describe sound files by the convnet of Choi et al. (2017), honestly normalised.
-
-    Parameters
-    ----------
-    paths : mapping of str to Path
-        Track → sound file, of GTZAN or of anything else.
-    train : sequence of str
-        The tracks to measure the normalisation on; see `models.msd_convnet.measure`.
-    test : sequence of str
-        The tracks that are to be predicted later; none may be in `train`.
-    weights : Path, optional
-        As for `models.msd_convnet.load`.
-
-    Returns
-    -------
-    representation : Representation
-        160 features of each file that could be read.
-    failures : pd.DataFrame
-        ``track_id, reason`` of the others.
-
-    Raises
-    ------
-    WeightsError
-        If the weights are not there.
-    StatisticsError
-        If a track is on both sides, or no training clip can be read.
-    """
-    from genre_utils.models import msd_convnet as convnet
-
-    network = convnet.load(weights)
-    clips = convnet.clips(network, paths)
-    measured_on = [track for track in train if track in clips.files]
-    statistics = convnet.measure(
-        network, clips.power(measured_on), train=measured_on, test=set(test)
-    )
-    tracks = tuple(sorted(clips.files))
-    X = convnet.embed(network, clips.power(tracks), statistics)
-    source = (
-        "convnet of Choi et al. 2017, applied to the sound with statistics of "
-        f"{len(statistics.track_ids)} training clips"
-    )
-    found = Representation(X, tracks, network.names, source, convnet.LICENCE)
-    return found, clips.failures
 
 
 def _folder(root: Path | None) -> Path:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from genre_utils import (
+    arrays,
     audio,
     bundle,
     damage,
@@ -319,11 +320,10 @@ def _elsewhere(
 
 def _music(name, dataset, tracks, genres, most, left_out) -> Music:
     known = tracks[tracks["genre"].isin(genres)].sort_values(["genre", "track_id"])
-    n_kept = min(most, len(known))
-    kept = known.iloc[np.linspace(0, max(len(known) - 1, 0), n_kept).round().astype(int)]
+    kept = known.iloc[arrays.spread(len(known), most)]
     left_out = left_out | {
         "of a genre that it does not know": len(tracks) - len(known),
-        "to save time": len(known) - n_kept,
+        "to save time": len(known) - len(kept),
     }
     columns = ["track_id", "genre", "audio_path", "duration_s", "artist_id", "kind", "stage"]
     return Music(name, dataset, kept[columns].reset_index(drop=True), left_out)

@@ -17,6 +17,7 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from genre_utils import (
+    arrays,
     bundle,
     datasets,
     deep,
@@ -139,7 +140,8 @@ class ShippingWork:
         x_train, x_valid = self.data.x[self.split.train], self.data.x[self.split.valid]
         y_valid = self._y[self.split.valid]
         plain = export.to_onnx(network, n_bands=self.data.shape[1])
-        small = export.to_int8(plain, _spread(x_train, _CALIBRATION_ITEMS))
+        calibration = x_train[arrays.spread(len(x_train), _CALIBRATION_ITEMS)]
+        small = export.to_int8(plain, calibration)
         shipped = bundle.Network(small)
         logits = shipped.logits(x_valid)
         scale = temperature(logits, y_valid)
@@ -346,11 +348,6 @@ def _torch_logits(network: torch.nn.Module, x: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         parts = np.array_split(x, -(-len(x) // 32))
         return torch.cat([network(torch.from_numpy(part)) for part in parts]).numpy()
-
-
-def _spread(x: np.ndarray, n_items: int) -> np.ndarray:
-    """Return some items, evenly spread over an array that is sorted by genre."""
-    return x[np.linspace(0, len(x) - 1, min(n_items, len(x))).round().astype(int)]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -263,6 +263,17 @@ def inner_folds(
     return pairs
 
 
+def folds_within(
+    items: pd.DataFrame, train: np.ndarray, *, seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return `inner_folds` as positions into the training part, not into the items."""
+    train = np.sort(train)
+    return [
+        (np.searchsorted(train, fit), np.searchsorted(train, score))
+        for fit, score in inner_folds(items, train, seed=seed)
+    ]
+
+
 def check_protocol(protocol: str) -> None:
     """Raise a `SplitError` if there is no protocol of that name."""
     if protocol not in PROTOCOLS:

@@ -8,6 +8,7 @@ folds (stage ``inner``), and the test part once, trained on the whole training p
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ from genre_utils.splits import Split
 
 PROTOCOL = "fault_filtered"
 RECIPE = 1
+_cannot = partial(experiments.cannot, protocol=PROTOCOL)
 _ROUNDS = 30
 _LARGEST = 4.0
 
@@ -194,7 +196,7 @@ def run_members(
     stored = set() if earlier is None else set(earlier.runs["model"])
     tasks, impossible, kept = [], [], set()
     for name in names:
-        member = MEMBERS[name]
+        member, cannot = MEMBERS[name], partial(_cannot, model=name)
         try:
             data = material.of(member)
             if elsewhere:
@@ -203,16 +205,16 @@ def run_members(
                 except WeightsError:
                     raise
                 except ProjectError as reason:
-                    impossible.append(_impossible(name, "elsewhere", reason, elsewhere))
+                    impossible.append(cannot(reason, stage="elsewhere", music=elsewhere))
         except WeightsError as reason:
             # Weights that are not on this computer do not make a stored run wrong.
             if name in stored:
                 kept.add(name)
             else:
-                impossible.append(_impossible(name, "final", reason, dataset))
+                impossible.append(cannot(reason, music=dataset))
             continue
         except ProjectError as reason:
-            impossible.append(_impossible(name, "final", reason, dataset))
+            impossible.append(cannot(reason, music=dataset))
             continue
         for stage in ("inner", "final"):
             unit = Unit(
@@ -316,14 +318,6 @@ class _Material:
         return self._blocks[key]
 
 
-def _impossible(name: str, stage: str, reason: ProjectError, music: Dataset) -> dict:
-    text = project.without_places(str(reason).replace(str(music.root), music.title))
-    return {
-        "model": name, "segment_s": inputs.CLIP_S, "source": "none", "protocol": PROTOCOL,
-        "stage": stage, "n_tracks": 0, "reason": text,
-    }  # fmt: skip
-
-
 def _having(tracks: pd.DataFrame, blocks: list[pd.DataFrame]) -> pd.DataFrame:
     there = tracks["track_id"].map(lambda track: all(track in block.index for block in blocks))
     kept = tracks.loc[
@@ -351,7 +345,7 @@ class MemberWork:
             MEMBERS[self.unit.model].model,
             X_train,
             y[split.train],
-            folds=_folds_in(data.items, split),
+            folds=splits.folds_within(data.items, split.train),
             seed=self.unit.seed,
         )
         record = asdict(self.unit) | {
@@ -393,14 +387,6 @@ class MemberWork:
             dataset=self.dataset,
             n_train=len(self.data.split.train),
         )
-
-
-def _folds_in(items: pd.DataFrame, split: Split) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the inner folds as positions into the training part."""
-    return [
-        (np.searchsorted(split.train, fit), np.searchsorted(split.train, score))
-        for fit, score in splits.inner_folds(items, split.train)
-    ]
 
 
 @dataclass(frozen=True)
@@ -687,7 +673,7 @@ def run_headlines(
                 if wanted
                 else "no member that it needs was asked for"
             )
-            impossible.append(_impossible(headline.name, "final", reason, dataset))
+            impossible.append(_cannot(reason, model=headline.name, music=dataset))
             continue
         rows = rows[rows["model"].isin(members)]
         unit = Unit(

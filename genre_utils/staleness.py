@@ -240,6 +240,18 @@ def inputs(
     return digests
 
 
+def pages_digest(outputs: Outputs) -> str:
+    """Return a digest of what the pages to read are made of: a study's records, and this code."""
+    code = _PACKAGE / "report_pages"
+    templates = [p for p in project.data_files(code) if "__pycache__" not in p.parts]
+    return _digest_of([*project.data_files(outputs.results / "provenance"), *templates])
+
+
+def pages_record(outputs: Outputs) -> Path:
+    """Return where a study's pages say, in a `pages_digest`, what they were made of."""
+    return outputs.results / "report" / "made-from"
+
+
 def _digest_of(files: Iterable[Path]) -> str:
     return text_digest(*(x for path in sorted(files) for x in (path.name, file_digest(path))))
 

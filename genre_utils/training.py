@@ -8,11 +8,14 @@ the network (`Standardised`), so that whoever uses the network later cannot forg
 
 import io
 import math
+import os
+import platform
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -76,10 +79,46 @@ class Recipe:
     seed: int = 0
 
 
+_INSTRUCTIONS = (
+    "avx2", "fma3", "avx512_f", "avx512_bw", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8",
+    "amx_bf16", "neon", "dotprod", "i8mm",
+)  # fmt: skip
+
+
 def processor() -> dict:
     """Return what PyTorch tells of the processor and its instructions."""
     # PyTorch 2.10, which Colab has, cannot tell.
     return getattr(torch.cpu, "get_capabilities", dict)()
+
+
+def hardware(packages: Sequence[str], *, cores: int | None = None) -> dict:
+    """Return what times depend on; no name of this computer.
+
+    Parameters
+    ----------
+    packages : sequence of str
+        Whose versions matter; those that are not installed are left out.
+    cores : int, optional
+        How many were used; by default all there are.
+
+    Returns
+    -------
+    dict
+        ``cpu, instructions, cores, system, python, versions``.
+    """
+    has = processor()
+    versions = {}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return {
+        "cpu": str(has.get("cpu_name") or platform.processor() or platform.machine()),
+        "instructions": [name for name in _INSTRUCTIONS if has.get(name)],
+        "cores": cores or os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": versions,
+    }
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ _CONVNET_CHANGES = Augmentation(masks=2, mixup=0.4)
 _RECIPE = 1
 _CONVNET_RECIPE = 2
 _PROTOCOL = "fault_filtered"
+_cannot = partial(experiments.cannot, protocol=_PROTOCOL)
 
 
 def fetch_listeners(*, fetch: bool) -> pd.DataFrame:
@@ -210,7 +212,7 @@ def run_available(
             _check_weights(found.loc[name], fetch=fetch)
             tasks += _tasks(dataset, name, finetune=finetune, epochs=epochs, seed=seed, store=store)
         except ProjectError as reason:
-            impossible.append(_note(name, reason, dataset))
+            impossible.append(_cannot(reason, model=name, music=dataset))
     if not tasks:
         return stored or _nothing(names, "", notes=impossible)
     return store.run(tasks, impossible=pd.DataFrame(impossible), desc="pretrained networks")
@@ -259,7 +261,7 @@ def run_convnet(
         split = splits.make_splits(_tracks_of(heard, dataset), _PROTOCOL)[0]
     except ProjectError as error:
         return store.load_or_none() or _nothing(
-            names, "", notes=[_note(name, error, dataset) for name in names]
+            names, "", notes=[_cannot(error, model=name, music=dataset) for name in names]
         )
     recipe = replace(CONVNET_RECIPE, seed=seed, epochs=epochs or CONVNET_RECIPE.epochs)
     also = "".join(elsewhere.tracks["track_id"]) if elsewhere else ""
@@ -413,19 +415,8 @@ def _check_weights(row: pd.Series, *, fetch: bool) -> None:
         raise ProjectError(f"{NOT_HERE}, and this run was told to fetch none")
 
 
-def _note(name: str, reason: object, dataset: Dataset | None = None) -> dict:
-    text = str(reason)
-    if dataset is not None:
-        text = text.replace(str(dataset.root), dataset.title)
-    text = project.without_places(text)
-    return {
-        "model": name, "segment_s": inputs.CLIP_S, "source": "none", "protocol": _PROTOCOL,
-        "stage": "final", "n_tracks": 0, "reason": text,
-    }  # fmt: skip
-
-
 def _nothing(names: Sequence[str], reason: str, *, notes: list[dict] | None = None) -> StudyResult:
-    notes = notes or [_note(name, reason) for name in names]
+    notes = notes or [_cannot(reason, model=name) for name in names]
     return StudyResult(
         pd.DataFrame(columns=["model", "stage", "protocol"]),
         pd.DataFrame(columns=["model", "stage", "protocol"]),
@@ -473,9 +464,8 @@ def _material(dataset: Dataset, reads: str):
         raise ProjectError(
             f"{dataset.title}: no sound file can be decoded; make 01 says what is wrong with them"
         )
-    paths = list(tracks["audio_path"])
-    digest = project.text_digest(*map(project.file_digest, paths))
-    return tracks.assign(segment_start_s=0.0), paths, digest
+    digest = dataset.sound_digest(tracks["track_id"])
+    return tracks.assign(segment_start_s=0.0), list(tracks["audio_path"]), digest
 
 
 def _can_be_heard(path: Path) -> bool:

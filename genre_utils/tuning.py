@@ -7,6 +7,7 @@ import numpy as np
 import optuna
 from sklearn.model_selection import ParameterGrid, cross_val_score
 
+from genre_utils import arrays
 from genre_utils.models.classical import ClassicalModel, Range
 
 RECIPE = 1
@@ -132,9 +133,7 @@ def search(
     started = time.process_time()
     model = model.feasible(min(len(fit) for fit, _ in folds))
     settings = list(ParameterGrid(model.grid))
-    if len(settings) > n_trials:
-        kept = np.linspace(0, len(settings) - 1, n_trials).round().astype(int)
-        settings = [settings[i] for i in kept]
+    settings = [settings[i] for i in arrays.spread(len(settings), n_trials)]
     if method == "grid":
         scores = [inner_accuracy(model, s, X, y, folds, seed=seed) for s in settings]
         best = int(np.argmax(scores))

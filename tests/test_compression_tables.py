@@ -156,7 +156,9 @@ def test_names_in_the_figure_cover_nothing(table):
     renderer = figure.canvas.get_renderer()
     texts = [text for text in figure.axes[0].texts if text.get_text() in set(table["title"])]
     boxes = [Text.get_window_extent(text, renderer) for text in texts]  # without its line
-    assert len(texts) == len(table)
+    best_so_far = table.sort_values("stored_bytes")["accuracy"].cummax()
+    on_front = table.loc[best_so_far.drop_duplicates().index, "title"]
+    assert set(on_front) <= {text.get_text() for text in texts} and len(texts) > len(on_front)
     assert not any(Bbox.intersection(*pair) for pair in combinations(boxes, 2))
     assert "Student, 30k 54 KiB, 0.60" in plots_compression.pareto_alt(table)
     plt.close(figure)

@@ -232,13 +232,15 @@ def test_data_root_of_the_environment(kaggle, monkeypatch):
     assert datasets.load("gtzan").tracks["audio_path"].notna().sum() == 3
 
 
-def test_digests_are_those_of_the_files(kaggle):
+def test_the_digest_of_sound_knows_files_their_order_and_what_reads_them(kaggle):
     gtzan = datasets.load("gtzan", data_root=kaggle)
-    assert gtzan.tracks["sha256"].isna().all()
-    tracks = by_id(gtzan.with_digests())
-    assert tracks["sha256"].notna().sum() == 3
-    path = tracks.loc["blues.00000", "audio_path"]
-    assert tracks.loc["blues.00000", "sha256"] == project.file_digest(path)
+    tracks = list(gtzan.tracks["track_id"][gtzan.tracks["audio_path"].notna()])
+    digests = {gtzan.sound_digest(some) for some in (tracks, tracks[::-1], tracks[:2], tracks[:1])}
+    assert len(digests) == 4
+    before = gtzan.sound_digest(tracks, "recipe 1")
+    assert before not in {*digests, gtzan.sound_digest(tracks, "recipe 2")}
+    by_id(gtzan).loc[tracks[0], "audio_path"].write_bytes(b"other sound")
+    assert gtzan.sound_digest(tracks, "recipe 1") != before
 
 
 def test_describe_counts_each_genre(kaggle):

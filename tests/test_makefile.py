@@ -185,7 +185,8 @@ def test_nothing_is_set_up_unless_something_is_stale(runner_stub, status, exit_c
 @pytest.mark.parametrize(
     ("arguments", "last_call"),
     [
-        (["all"], ["run", "--dataset", "demo", "--profile", "full"]),
+        (["03"], ["run", "03", "--dataset", "demo", "--profile", "full"]),
+        (["all"], ["--dataset", "demo", "--profile", "full"]),
         (["smoke"], ["run", "--dataset", "demo", "--profile", "smoke"]),
         (["smoke", "PROFILE=full"], ["run", "--dataset", "demo", "--profile", "smoke"]),
         (["report", "DATASET=gtzan"], ["--dataset", "gtzan", "--profile", "full"]),
@@ -207,12 +208,14 @@ def test_goals_call_the_runner(runner_stub, arguments, last_call):
     assert calls_of(runner_stub)[-1]["arguments"] == last_call
 
 
-def test_a_report_is_made_of_fresh_tables(runner_stub):
-    done = make("report", "DATASET=a b", folder=runner_stub)
+@pytest.mark.parametrize(("goal", "option"), [("all", "--pages"), ("report", "--from-predictions")])
+def test_pages_are_made_of_fresh_tables(runner_stub, goal, option):
+    done = make(goal, "DATASET=a b", folder=runner_stub)
     assert done.returncode == 0, done.stderr
-    first, last = [call["arguments"] for call in calls_of(runner_stub)][-2:]
-    assert first == ["run", "--from-predictions", "--dataset", "a b", "--profile", "full"]
-    assert last == ["--dataset", "a b", "--profile", "full"]
+    first, last = calls_of(runner_stub)[-2:]
+    wanted = ["--dataset", "a b", "--profile", "full"]
+    assert first["arguments"] == ["run", option, *wanted]
+    assert last["file"] == "report_pages.py" and last["arguments"] == wanted
 
 
 def test_clean_leaves_results_of_real_data_and_the_environment(runner_stub):

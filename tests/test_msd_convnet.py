@@ -186,21 +186,21 @@ def test_files_are_embedded_once_and_a_bad_one_stops_nothing(tmp_path, monkeypat
         sf.write(paths[name], rng.normal(0, 0.1, seconds * 22050).astype(np.float32), 22050)
     paths["d"] = tmp_path / "d.wav"
     paths["d"].write_bytes(b"no sound")
-    found, failures = representations.msd_convnet(
-        paths, train=["a", "b", "d"], test=["c"], weights=weights_file
-    )
-    assert found.track_ids == ("a", "b", "c") and found.X.shape == (3, 160)
-    assert np.isfinite(found.X).all()
-    assert failures["track_id"].tolist() == ["d"] and failures["reason"].iloc[0]
+    network = convnet.load(weights_file)
+
+    def embedded() -> tuple[convnet.Clips, np.ndarray]:
+        clips = convnet.clips(network, paths)
+        statistics = convnet.measure(network, clips.power(["a", "b"]), train=["a", "b"], test=["c"])
+        return clips, convnet.embed(network, clips.power(clips.files), statistics)
+
+    clips, X = embedded()
+    assert list(clips.files) == ["a", "b", "c"] and X.shape == (3, 160)
+    assert np.isfinite(X).all()
+    assert clips.failures["track_id"].tolist() == ["d"] and clips.failures["reason"].iloc[0]
     kept = sorted((tmp_path / "cache").rglob("*.npy"))
     assert len(kept) == 3
     kept[0].write_bytes(b"spoilt")
-    again, _ = representations.msd_convnet(
-        paths, train=["a", "b", "d"], test=["c"], weights=weights_file
-    )
-    np.testing.assert_array_equal(found.X, again.X)
-    with pytest.raises(convnet.StatisticsError):
-        representations.msd_convnet(paths, train=["a"], test=["a"], weights=weights_file)
+    np.testing.assert_array_equal(embedded()[1], X)
 
 
 def test_the_network_is_fine_tuned_by_the_common_loop(network):

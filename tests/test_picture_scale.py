@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genre_utils import datasets, features, gtzan_spectrogram, picture_scale
+from genre_utils import audio, datasets, features, gtzan_spectrogram, inputs, picture_scale
 
 SR = 22050
 
@@ -75,6 +75,15 @@ def test_scales_of_sound_are_measured(demo):
         assert list(scales.columns) == ["range_db", "peak_db"]
         assert scales.index.isin(demo.tracks["track_id"]).all() and len(scales) > 10
         assert (scales["range_db"] > 0).all()
+
+
+def test_levels_of_sound_stand_for_the_decibels_that_they_were_made_of(demo):
+    data = inputs.load(demo, "spectrogram")
+    scale = picture_scale.of_dataset(demo, source=data.source).iloc[0]
+    path = demo.tracks["audio_path"].iloc[0]
+    S = features.log_mel(audio.load(path, sr=SR), sr=SR, n_fft=1024, hop_length=256)
+    db = (data.x[0, 0] / 255.0 - 1) * scale["range_db"] + scale["peak_db"]
+    assert np.abs(db - inputs.averaged(S)).max() <= 0.51 * scale["range_db"] / 255
 
 
 @pytest.mark.real_data

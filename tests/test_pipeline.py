@@ -20,6 +20,12 @@ def run(*arguments, root=ROOT, python=(), **environment) -> subprocess.Completed
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
 
 
+def run_python(code: str, *, root: Path) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(root), "OUTPUT_ROOT": "."}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+
+
 def written_in(folder: Path) -> list[Path]:
     return [p for p in folder.rglob("*") if p.is_file()]
 
@@ -107,6 +113,21 @@ def test_a_missing_or_changed_output_is_stale(checkout, output):
     assert not is_fresh(checkout, "03")
     path.write_bytes(content)
     assert is_fresh(checkout, "03")
+
+
+def test_pages_that_are_missing_or_of_an_earlier_run_are_stale(checkout):
+    assert is_fresh(checkout) and not is_fresh(checkout, "--pages")
+    outputs = checkout / "build" / "smoke" / "results" / "demo"
+    made = run_python(
+        "from genre_utils import datasets, project, report_pages;"
+        "report_pages.build(datasets.load('demo'), project.Outputs('demo', 'smoke'))",
+        root=checkout,
+    )
+    assert made.returncode == 0, made.stderr
+    assert is_fresh(checkout, "--pages")
+    record = outputs / "provenance" / "02_feature_extraction.json"
+    append(record, "\n")
+    assert is_fresh(checkout) and not is_fresh(checkout, "--pages")
 
 
 def test_a_half_written_record_is_stale(checkout):

@@ -17,7 +17,6 @@ regression tasks", ISMIR 2017, arXiv:1703.09179.
 """
 
 import hashlib
-import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genre_utils import audio, progress, project
+from genre_utils import arrays, audio, progress, project
 from genre_utils.models.resnet import WeightsError
 
 SR = 12_000
@@ -320,11 +319,9 @@ def clips(network: "MsdConvnet", paths: Mapping[str, Path]) -> Clips:
         try:
             digest = project.file_digest(path)
             file = folder / f"{digest}.npy"
-            if not _is_whole(file):
+            if len(arrays.shape(file) or ()) != 3:
                 y = audio.load(path, sr=SR)
-                buffer = io.BytesIO()
-                np.save(buffer, mel_power(network.weights, windows(y)))
-                project.write_atomic(file, buffer.getvalue())
+                arrays.write(file, mel_power(network.weights, windows(y)))
         except audio.AudioError as error:
             failures.append((track_id, error.reason))
         except OSError as error:
@@ -333,13 +330,6 @@ def clips(network: "MsdConvnet", paths: Mapping[str, Path]) -> Clips:
             files[track_id], digests[track_id] = file, digest
     table = pd.DataFrame(failures, columns=["track_id", "reason"], dtype="str")
     return Clips(files, table, digests)
-
-
-def _is_whole(file: Path) -> bool:
-    try:
-        return np.load(file, mmap_mode="r", allow_pickle=False).ndim == 3
-    except (OSError, ValueError, EOFError):
-        return False  # not there, or spoilt: computed again
 
 
 # ------------------------------------------------------------------ the network

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from nbconvert.filters import markdown2html
 from PIL import Image
 
-from genre_utils import __version__, datasets, project, tables, words_eda
+from genre_utils import __version__, datasets, project, staleness, tables, words_eda
 from genre_utils.datasets import Dataset
 from genre_utils.project import Outputs, ProjectError
 from genre_utils.report_pages import articles, cards, finishing, provenance
@@ -106,6 +106,8 @@ def build(dataset: Dataset, outputs: Outputs) -> Path:
             path = partial_folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+        made_from = partial_folder / staleness.pages_record(outputs).name
+        made_from.write_text(staleness.pages_digest(outputs))
         shutil.rmtree(folder, ignore_errors=True)
         partial_folder.rename(folder)
     finally:
