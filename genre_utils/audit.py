@@ -165,7 +165,7 @@ _PAIR_FAULTS = {
     ("picture", "near"): (
         "picture_duplicate",
         "fault",
-        "has a picture of the same music as {other} (correlation {score:.2f}, unrelated ones "
+        "has a picture of the same music as {other} (correlation {score:.3f}, unrelated ones "
         f"stay below {repetition.PICTURE_NEAR:g})",
     ),
 }

@@ -213,8 +213,9 @@ def confused_pairs(rows: pd.DataFrame, *, top: int = 10) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        At most `top` rows, the most frequent first: ``true``, ``predicted``, ``n``
-        (items), ``share`` (of the true genre's items) [range=(0, 1)].
+        At most `top` rows, the most frequent first: ``true``, ``predicted``, ``n`` (rows:
+        an item that several seeds predict counts once for each), ``share`` (of the true
+        genre's rows) [range=(0, 1)].
     """
     counts = confusion(rows)
     pairs = counts.stack().rename("n").reset_index()

@@ -80,7 +80,7 @@ def learning_curves(curves: pd.DataFrame, *, title: str) -> Figure:
 
 def _draw_curves(axis, name: str, curves: pd.DataFrame) -> None:
     parts = {
-        "train_accuracy": ("training (augmented batches)", PALETTE[0]),
+        "train_accuracy": ("training (batches as trained on)", PALETTE[0]),
         "valid_accuracy": ("validation", PALETTE[1]),
     }
     # A single epoch has no line to draw.

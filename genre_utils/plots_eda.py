@@ -376,7 +376,7 @@ def separation(table: pd.DataFrame, ranking: pd.DataFrame, *, top: int = 15) -> 
     best = ranking.head(top).iloc[::-1]
     bars.barh(best["feature"], best["between_genres"], color=PALETTE[0])
     bars.set_title("Single features")
-    bars.set_xlabel("share of variance between genres")
+    bars.set_xlabel("share of the variance of ranks between genres")
     bars.grid(axis="y", visible=False)
     return figure
 

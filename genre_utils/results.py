@@ -228,6 +228,20 @@ def interval(row, value: str = "accuracy") -> str:
     return f"{row[value]:.2f} ({row[f'{value}_low']:.2f}–{row[f'{value}_high']:.2f})"
 
 
+def signed(value: float, digits: int = 2) -> str:
+    """Return a difference as text, ``-0.14``.
+
+    Parameters
+    ----------
+    value : float
+        A difference. What is not zero never looks like it: it gets a digit more, or two.
+    digits : int
+        Decimals that are enough for most values.
+    """
+    tried = (f"{value:+.{n}f}" for n in range(digits, digits + 3))
+    return next((text for text in tried if float(text)), f"{0:.{digits}f}")
+
+
 def fill_readme(text: str, fragments: dict[str, str]) -> str:
     """Return the README with what stands between its markers made anew.
 

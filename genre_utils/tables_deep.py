@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from genre_utils import evaluation, splits, tables
+from genre_utils import evaluation, inputs, splits, tables
 from genre_utils.datasets import Dataset
 from genre_utils.experiments import StudyResult
 from genre_utils.project import ProjectError
@@ -43,11 +43,13 @@ _SCORES = [
 
 def title(model: str) -> str:
     """Return a system's name for readers; for averaged systems, of what they are the average."""
-    name, over_seeds, _ = model.partition(OVER_SEEDS)
-    parts = name.split(JOINED)
+    if model.endswith(OVER_SEEDS):
+        # "Mean over seeds" would read as the mean of their accuracies.
+        return f"{title(model.removesuffix(OVER_SEEDS))} (probabilities of its seeds averaged)"
+    parts = model.split(JOINED)
     if len(parts) > 1:
-        return f"average of {'; '.join(map(title, parts))}" + over_seeds
-    return (SYSTEMS[name].title if name in SYSTEMS else name) + over_seeds
+        return f"average of {'; '.join(map(title, parts))}"
+    return SYSTEMS[model].title if model in SYSTEMS else model
 
 
 def described(names: list[str]) -> pd.DataFrame:
@@ -279,12 +281,15 @@ def _cell(done: pd.DataFrame, why_not: pd.DataFrame, protocol: str, segment_s: f
         length = "" if len(at_length) else f" (items of {row['segment_s']:g} s)"
         return f"{interval(row)}, {row['n_tracks']:.0f} tracks{length}"
     reason = why_not.loc[why_not["protocol"] == protocol, "reason"]
-    if len(reason) and reason.iloc[0].startswith(LEFT_OUT):
-        return LEFT_OUT
     if len(reason):
-        return f"not possible: {short_reason(reason.iloc[0])}"
+        return _why_empty(reason.iloc[0])
     only = ", ".join(protocols_of(done))
     return f"not run: only {only}" if only else "not run"
+
+
+def _why_empty(reason: str) -> str:
+    """Return what stands for a number that there is a reason not to have."""
+    return LEFT_OUT if reason.startswith(LEFT_OUT) else f"not possible: {short_reason(reason)}"
 
 
 def short_reason(reason: str) -> str:
@@ -310,10 +315,10 @@ def learning_curves(result: StudyResult) -> pd.DataFrame:
     -------
     pd.DataFrame
         One row a system × segment length × protocol × epoch, stage ``final``: mean,
-        ``_low`` and ``_high`` (least and largest run) of ``train_accuracy`` (on augmented
-        batches), ``valid_accuracy``, ``train_loss``, ``valid_loss``; ``n_runs`` that still
-        went on then; ``kept_epoch``, the mean over the runs of the epoch whose weights
-        were kept.
+        ``_low`` and ``_high`` (least and largest run) of ``train_accuracy`` (on the
+        batches as trained on, augmented where the system augments), ``valid_accuracy``,
+        ``train_loss``, ``valid_loss``; ``n_runs`` that still went on then; ``kept_epoch``,
+        the mean over the runs of the epoch whose weights were kept.
     """
     keys = ["title", "model", "segment_s", "protocol", "epoch"]
     rows = [
@@ -371,7 +376,11 @@ def underfitted(result: StudyResult) -> pd.DataFrame:
 def _why_underfitted(runs: pd.DataFrame) -> str:
     histories = [history for history in map(_listed, runs["history"]) if history]
     if not histories:
-        return "no epochs: the model has no more freedom than that"
+        n_train = runs["n_train"].astype(float).mean()
+        return (
+            "no epochs: its trees are limited in number and depth, too little to fit "
+            f"{n_train:,.0f} items."
+        )
     budget, kept = runs["epochs"].astype(float).max(), runs["best_epoch"].astype(float).mean()
     trained = np.mean([history[-1]["epoch"] for history in histories])
     losses = [h["valid_loss"] for history in histories for h in history]
@@ -443,7 +452,10 @@ def compared(
     pd.DataFrame
         One row a pair and protocol, scored per track: both accuracies and their
         ``ratio``, ``difference`` with its 95 % interval ``low`` and ``high``, the exact
-        McNemar p-value (not corrected for the number of comparisons), ``n_tracks``.
+        McNemar p-value (not corrected for the number of comparisons), ``n_tracks``, and
+        ``n_seeds``. Only seeds that both systems have count. Accuracies and their
+        difference are means over them; McNemar's test needs one answer a track, so the
+        seeds' probabilities are averaged for it.
     """
     rows = result.predictions[result.predictions["stage"] == "final"]
     if segment_s is not None:
@@ -463,6 +475,7 @@ def compared(
 
 _COMPARED = [
     "accuracy", "accuracy_against", "ratio", "difference", "low", "high", "mcnemar_p", "n_tracks",
+    "n_seeds",
 ]  # fmt: skip
 
 
@@ -475,6 +488,7 @@ def _compared(parts: list[pd.DataFrame], n_boot: int) -> dict | None:
         return None
     ours, theirs = ((evaluation.labels(part) == part["y_true"]).mean() for part in parts)
     row = {"accuracy": ours, "accuracy_against": theirs, "ratio": ours / theirs if theirs else None}
+    row |= {"n_seeds": len(seeds), "seeds": ", ".join(map(str, sorted(seeds)))}
     return row | evaluation.paired(*parts, n_boot=n_boot)
 
 
@@ -520,19 +534,35 @@ def fusion(
     return table
 
 
-def validation_part(accuracy_table: pd.DataFrame) -> pd.DataFrame:
-    """Return systems with and without a validation part, one column a stage, per track."""
-    rows = accuracy_table[(accuracy_table["unit"] == "track")]
-    several = rows.groupby(["model", "segment_s", "protocol"])["stage"].transform("nunique") > 1
-    rows = rows[several]
-    keys = ["title", "segment_s", "protocol"]
-    if rows.empty:
-        return pd.DataFrame(columns=[*keys, *STAGE_TITLES])
-    cells = rows.assign(cell=[interval(row) for _, row in rows.iterrows()])
-    table = cells.pivot(index=keys, columns="stage", values="cell")
-    table = table.loc[pd.MultiIndex.from_frame(cells[keys].drop_duplicates())]
-    found = [stage for stage in STAGE_TITLES if stage in table]
-    return table[found].fillna("not run").rename(columns=STAGE_TITLES).rename_axis(columns=None)
+def validation_part(result: StudyResult, *, n_boot: int) -> pd.DataFrame:
+    """Compare training without a validation part, or on it too, with the epoch chosen on it.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Stored predictions.
+    n_boot : int
+        Bootstrap replicates.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a system × segment length × protocol × stage other than ``final``, scored
+        per track: ``accuracy``, ``accuracy_against`` (of stage ``final``), ``difference``
+        with its 95 % interval ``low`` and ``high``, ``n_tracks``, and the ``seeds`` that
+        both stages have: no others count.
+    """
+    rows = result.predictions
+    keys = ["model", "segment_s", "protocol", "stage"]
+    table = []
+    for setting, part in rows[rows["stage"].isin(["last", "refit"])].groupby(keys, sort=False):
+        named = dict(zip(keys, setting, strict=True))
+        row = _compared([part, rows_of(rows, named | {"stage": "final"})], n_boot)
+        if row:
+            named["stage"] = STAGE_TITLES[named["stage"]]
+            table.append({"title": title(named["model"])} | named | row)
+    columns = ["accuracy", "accuracy_against", "difference", "low", "high", "n_tracks", "seeds"]
+    return pd.DataFrame(table, columns=["title", *keys, *columns])
 
 
 def convergence(result: StudyResult, models: list[str], *, share: float = 0.9) -> pd.DataFrame:
@@ -589,16 +619,30 @@ def convergence(result: StudyResult, models: list[str], *, share: float = 0.9) -
 
 
 def by_length(accuracy_table: pd.DataFrame, *, models: list[str], unit: str) -> pd.DataFrame:
-    """Return a table to read: one row a system and segment length, one column a protocol."""
+    """Return a table to read: one row a system and segment length, one column a protocol.
+
+    What has no number says whether it was not run, or why it is not possible.
+    """
     rows = accuracy_table[
         accuracy_table["model"].isin(models)
         & (accuracy_table["stage"] == "final")
-        & (accuracy_table["unit"] == unit)
+        & ((accuracy_table["unit"] == unit) | accuracy_table["reason"].notna())
     ]
-    cells = rows.assign(cell=[interval(row) for _, row in rows.iterrows()])
+    # A reason is noted once for each group of runs that asks for the setting.
+    rows = rows.drop_duplicates(["title", "segment_s", "protocol"])
+    cells = rows.assign(cell=[_number_or_reason(row) for _, row in rows.iterrows()])
     table = cells.pivot(index=["title", "segment_s"], columns="protocol", values="cell")
-    protocols = [protocol for protocol in splits.PROTOCOLS if protocol in table]
-    return table[protocols].fillna("not possible").rename_axis(columns=None)
+    table = table[[protocol for protocol in splits.PROTOCOLS if protocol in table]]
+    table = table.fillna("not run").rename_axis(columns=None)
+    if "segment_random" in table:
+        whole = table.index.get_level_values("segment_s") == inputs.CLIP_S
+        empty = whole & table["segment_random"].eq("not run")
+        table.loc[empty, "segment_random"] = "not possible: a clip is one such segment"
+    return table
+
+
+def _number_or_reason(row: pd.Series) -> str:
+    return interval(row) if pd.isna(row["reason"]) else _why_empty(row["reason"])
 
 
 def by_genre(result: StudyResult, *, model: str, protocol: str) -> pd.DataFrame:
@@ -643,6 +687,32 @@ def confusions(result: StudyResult, *, model: str, protocols: list[str]) -> dict
             rows = tables.to_tracks(rows) if _unit(protocol) == "track" else rows
             found[f"{protocol}, per {_unit(protocol)}"] = evaluation.confusion(rows)
     return found
+
+
+def confused_pairs(rows: pd.DataFrame, *, top: int = 10) -> pd.DataFrame:
+    """Return the most frequent mistakes, and how many answers they are counted among.
+
+    Parameters
+    ----------
+    rows : pd.DataFrame
+        Prediction rows; each seed answers once for each item.
+    top : int
+        At most so many rows.
+
+    Returns
+    -------
+    pd.DataFrame
+        The most frequent mistake first: ``true, predicted``; ``share`` of the answers on
+        items of the true genre [range=(0, 1)]; ``n`` such answers of ``n_answers``, which
+        ``n_seeds`` seeds gave on ``n_tracks`` tracks.
+    """
+    of_genre = rows.groupby("y_true").agg(
+        n_answers=("track_id", "size"),
+        n_tracks=("track_id", "nunique"),
+        n_seeds=("seed", "nunique"),
+    )
+    table = evaluation.confused_pairs(rows, top=top).join(of_genre, on="true")
+    return table[["true", "predicted", "share", "n", *of_genre.columns]]
 
 
 def heard(result: StudyResult, models: list[str]) -> list[dict]:

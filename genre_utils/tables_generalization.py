@@ -9,7 +9,7 @@ from genre_utils import evaluation, robustness, shipping, tables, tables_deep, t
 from genre_utils.datasets import Dataset
 from genre_utils.experiments import StudyResult
 from genre_utils.project import Outputs
-from genre_utils.results import interval, markdown_table
+from genre_utils.results import interval, markdown_table, signed
 from genre_utils.robustness import AS_IS
 
 EVERY, SHARED = "all genres", "genres there are"
@@ -23,13 +23,26 @@ _SCORES = [
     "macro_f1_high",
 ]  # fmt: skip
 _OVER_ARTISTS = ["accuracy_artist_low", "accuracy_artist_high", "n_artists"]
-_CALIBRATION_BINS = 5
+
+_DAMAGES = {
+    "noise, 20 dB": "noise 20 dB softer than the music",
+    "noise, 10 dB": "noise 10 dB softer than the music",
+    "noise, 0 dB": "noise as loud as the music (0 dB)",
+    "8,000 Hz": "sampled at 8,000 Hz",
+    "16,000 Hz": "sampled at 16,000 Hz",
+    "48,000 Hz": "sampled at 48,000 Hz",
+}
 
 
 def title(model: str) -> str:
     """Return a network's name for readers."""
     name, bits, _ = model.partition("_int8")
     return f"shipped network ({tables_deep.title(name)})" if bits else tables_transfer.title(model)
+
+
+def damage_title(name: str) -> str:
+    """Return what a damage of `damage.DAMAGES` is, for readers who only see its name."""
+    return _DAMAGES.get(name, name)
 
 
 def home_title(home: pd.DataFrame, dataset: Dataset) -> str:
@@ -77,6 +90,13 @@ def _artists(heard: StudyResult, source: str, dataset: Dataset) -> pd.Series:
     return dataset.artists
 
 
+def _n_valid(heard: StudyResult, rows: pd.DataFrame) -> int:
+    """Return how many of some tracks are of the validation part."""
+    stages = heard.predictions.set_index(["source", "track_id"])["stage"]
+    valid = stages[stages.eq("valid")].index
+    return int(pd.MultiIndex.from_frame(rows[["source", "track_id"]]).isin(valid).sum())
+
+
 def what_was_heard(heard: StudyResult, dataset: Dataset) -> pd.DataFrame:
     """Return how much music was heard, and what was left out.
 
@@ -105,7 +125,7 @@ def what_was_heard(heard: StudyResult, dataset: Dataset) -> pd.DataFrame:
                 "music": source,
                 "clips": len(rows),
                 "of_test": int(known["stage"].eq("final").sum()),
-                "of_valid": int(known["stage"].eq("valid").sum()),
+                "of_valid": _n_valid(heard, rows),
                 "artists": _artists(heard, source, dataset).reindex(rows["track_id"]).nunique(),
                 "genres": rows["y_true"].nunique(),
                 "minutes": known["duration_s"].sum() / 60,
@@ -140,8 +160,9 @@ def accuracy(
     pd.DataFrame
         ``music, answers, n_tracks``, accuracy with intervals from drawing tracks and
         artists, macro F1, ``chance, confidence`` (mean probability of the answer),
-        ``calibration_error``. The test part comes as a whole, and with the tracks of the
-        other music's genres only.
+        ``calibration_error``, ``of_valid`` (how many of the tracks are of the validation
+        part, which chose the network's epoch and its temperature). The test part comes as
+        a whole, and with the tracks of the other music's genres only.
     """
     other = abroad(heard)
     there = _columns(of_music(heard, other)) if other else []
@@ -158,9 +179,10 @@ def accuracy(
     table = []
     for music, answers, rows in parts:
         known = _artists(heard, music, dataset).reindex(rows["track_id"].unique())
-        table.append({"music": music, "answers": answers} | _scored(rows, known, n_boot))
+        found = {"music": music, "answers": answers, "of_valid": _n_valid(heard, rows)}
+        table.append(found | _scored(rows, known, n_boot))
     columns = ["music", "answers", *_SCORES, *_OVER_ARTISTS, "chance", "confidence"]
-    return pd.DataFrame(table, columns=[*columns, "calibration_error"])
+    return pd.DataFrame(table, columns=[*columns, "calibration_error", "of_valid"])
 
 
 def _columns(rows: pd.DataFrame) -> list[str]:
@@ -174,8 +196,15 @@ def _scored(rows: pd.DataFrame, artists: pd.Series, n_boot: int) -> dict:
     return {name: scores[name] for name in [*_SCORES, *_OVER_ARTISTS] if name in scores} | {
         "chance": 1 / len(every),
         "confidence": float(rows[every].max(axis=1).mean()),
-        "calibration_error": evaluation.expected_calibration_error(rows, n_bins=_CALIBRATION_BINS),
+        "calibration_error": evaluation.expected_calibration_error(
+            rows, n_bins=shipping.CALIBRATION_BINS
+        ),
     }
+
+
+def with_valid(music: str, n_valid: int, n_tracks: int) -> str:
+    """Return the name of a music with how much of it is of the validation part, if any is."""
+    return f"{music} ({n_valid} of {n_tracks} of the validation part)" if n_valid else music
 
 
 def accuracy_to_read(table: pd.DataFrame) -> pd.DataFrame:
@@ -189,7 +218,7 @@ def accuracy_to_read(table: pd.DataFrame) -> pd.DataFrame:
     ]
     return pd.DataFrame(
         {
-            "music": table["music"],
+            "music": [with_valid(row["music"], row["of_valid"], row["n_tracks"]) for row in rows],
             "it may answer": table["answers"],
             "tracks": table["n_tracks"].astype(int),
             "accuracy": [interval(row) for row in rows],
@@ -203,7 +232,13 @@ def accuracy_to_read(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def home_and_away(
-    heard: StudyResult, home: pd.DataFrame, others: StudyResult, *, known_copies, n_boot: int
+    heard: StudyResult,
+    home: pd.DataFrame,
+    others: StudyResult,
+    dataset: Dataset,
+    *,
+    known_copies,
+    n_boot: int,
 ) -> pd.DataFrame:
     """Return what each network loses on music from elsewhere, on the genres both have.
 
@@ -213,6 +248,8 @@ def home_and_away(
         As in `accuracy`.
     others : StudyResult
         Of `robustness.other_networks`.
+    dataset : Dataset
+        Says which artist each track of the test part is by.
     known_copies : sequence of str
         How the ids of tracks end that are also in the data learnt from; left out.
     n_boot : int
@@ -222,11 +259,11 @@ def home_and_away(
     -------
     pd.DataFrame
         ``model, title, answers``; ``home`` and ``away`` (accuracies) with ``_low`` and
-        ``_high`` and ``n_home, n_away``; ``difference`` with ``low, high``: from the two
-        intervals, since the tracks are not the same (Zou & Donner 2008, "Construction of
-        confidence limits about effect measures", Statistics in Medicine 27); ``chance``.
+        ``_high`` and ``n_home, n_away``; what `difference` returns of them; ``chance``.
     """
     pairs = {}
+    artists = pd.concat([dataset.artists, _artists(heard, abroad(heard), dataset)])
+    artists = artists[~artists.index.duplicated(keep="last")]
     other = abroad(heard)
     if other and len(home):
         pairs[home["model"].iloc[0]] = (home, of_music(heard, other))
@@ -242,7 +279,9 @@ def home_and_away(
         every = evaluation.probability_columns(at_home)
         for answers, columns in ((EVERY, every), (SHARED, there)):
             scores = [
-                evaluation.summary(tables_transfer.restricted(rows, columns), n_boot=n_boot)
+                evaluation.summary(
+                    tables_transfer.restricted(rows, columns), artists=artists, n_boot=n_boot
+                )
                 for rows in (same, away)
             ]
             found = {"model": model, "title": title(model), "answers": answers}
@@ -251,32 +290,41 @@ def home_and_away(
                 found[f"n_{name}"] = score["n_tracks"]
             table.append(found | difference(*scores) | {"chance": 1 / len(columns)})
     columns = ["model", "title", "answers", "n_home", "home", "home_low", "home_high", "n_away"]
-    columns += ["away", "away_low", "away_high", "difference", "low", "high", "chance"]
+    columns += ["away", "away_low", "away_high", "difference", "low", "high"]
+    columns += ["artist_low", "artist_high", "chance"]
     return pd.DataFrame(table, columns=columns)
 
 
 def difference(home: Mapping[str, float], away: Mapping[str, float]) -> dict[str, float]:
-    """Return how much two accuracies of different tracks differ, with a 95 % interval.
+    """Return how much two accuracies of different tracks differ, with 95 % intervals.
+
+    They are made of the two accuracies' own, since the tracks are not the same (Zou & Donner
+    2008, "Construction of confidence limits about effect measures", Statistics in Medicine 27).
 
     Parameters
     ----------
     home, away : mapping
-        ``accuracy, accuracy_low, accuracy_high``.
+        ``accuracy, accuracy_low, accuracy_high`` (from drawing tracks) and
+        ``accuracy_artist_low, accuracy_artist_high`` (from drawing artists; NaN or left out
+        where they are not known).
 
     Returns
     -------
     dict
-        ``difference`` (away minus home), ``low``, ``high``.
+        ``difference`` (away minus home); ``low, high`` from drawing tracks; ``artist_low,
+        artist_high`` from drawing artists, NaN where those of a side are not known.
     """
-    first, second = away, home
-    value = first["accuracy"] - second["accuracy"]
-    below = np.hypot(
-        first["accuracy"] - first["accuracy_low"], second["accuracy_high"] - second["accuracy"]
-    )
-    above = np.hypot(
-        first["accuracy_high"] - first["accuracy"], second["accuracy"] - second["accuracy_low"]
-    )
-    return {"difference": value, "low": value - below, "high": value + above}
+    value = away["accuracy"] - home["accuracy"]
+    found = {"difference": value}
+    for drawn in ("", "artist_"):
+        (home_low, home_high), (away_low, away_high) = (
+            (side.get(f"accuracy_{drawn}low", np.nan), side.get(f"accuracy_{drawn}high", np.nan))
+            for side in (home, away)
+        )
+        below = np.hypot(away["accuracy"] - away_low, home_high - home["accuracy"])
+        above = np.hypot(away_high - away["accuracy"], home["accuracy"] - home_low)
+        found |= {f"{drawn}low": value - below, f"{drawn}high": value + above}
+    return found
 
 
 def by_genre(heard: StudyResult, home: pd.DataFrame) -> pd.DataFrame:
@@ -334,7 +382,7 @@ def reliability(heard: StudyResult, home: pd.DataFrame, *, called: str) -> pd.Da
     """
     parts = _undamaged(heard, home, called)
     tables_of = [
-        evaluation.reliability(rows, n_bins=_CALIBRATION_BINS).assign(music=name)
+        evaluation.reliability(rows, n_bins=shipping.CALIBRATION_BINS).assign(music=name)
         for name, rows in parts.items()
     ]
     columns = ["music", "bin_low", "bin_high", "n", "confidence", "accuracy"]
@@ -387,7 +435,7 @@ def abstention(heard: StudyResult, home: pd.DataFrame, *, n_boot: int, called: s
     pd.DataFrame
         ``music, at_least`` (a threshold in `THRESHOLDS`, and 0: always), ``coverage``,
         ``n_tracks`` that are answered, ``accuracy`` among them with its interval (NaN
-        where none is answered).
+        where none is answered), ``of_valid`` (as in `accuracy`).
     """
     table = []
     for name, rows in _undamaged(heard, home, called).items():
@@ -398,9 +446,10 @@ def abstention(heard: StudyResult, home: pd.DataFrame, *, n_boot: int, called: s
             if len(answered):
                 scores = evaluation.summary(answered, n_boot=n_boot)
                 found |= {key: scores[key] for key in ("accuracy", "accuracy_low", "accuracy_high")}
-            table.append(found | {"n_tracks": len(answered)})
+            table.append(found | {"n_tracks": len(answered), "of_valid": _n_valid(heard, answered)})
     columns = ["music", "at_least", "coverage", "n_tracks"]
-    return pd.DataFrame(table, columns=[*columns, "accuracy", "accuracy_low", "accuracy_high"])
+    columns += ["accuracy", "accuracy_low", "accuracy_high", "of_valid"]
+    return pd.DataFrame(table, columns=columns)
 
 
 def abstention_to_read(table: pd.DataFrame) -> pd.DataFrame:
@@ -410,9 +459,14 @@ def abstention_to_read(table: pd.DataFrame) -> pd.DataFrame:
         for _, row in table.iterrows()
     ]
     names = table["at_least"].map(lambda least: f"{least:g} sure" if least else "always")
-    wide = table.assign(cell=cells, name=names).pivot(index="music", columns="name", values="cell")
-    order = [name for name in names.unique() if name in wide]
-    return wide.reindex(index=table["music"].unique())[order].rename_axis(columns=None)
+    every = table[table["at_least"].eq(0)]
+    heads = {
+        row.music: with_valid(row.music, row.of_valid, row.n_tracks) for row in every.itertuples()
+    }
+    wide = table.assign(cell=cells, name=names, music=table["music"].map(heads))
+    wide = wide.pivot(index="music", columns="name", values="cell")
+    wide = wide.reindex(index=list(heads.values()), columns=names.unique())
+    return wide.rename_axis(columns=None)
 
 
 def damages(heard: StudyResult, *, n_boot: int) -> pd.DataFrame:
@@ -458,7 +512,7 @@ def damages(heard: StudyResult, *, n_boot: int) -> pd.DataFrame:
 def damages_to_read(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of `damages` for readers: one row a damage, one column a music."""
     cells = [
-        f"{row.accuracy:.2f} ({row.difference:+.2f}: {row.low:+.2f} to {row.high:+.2f})"
+        f"{row.accuracy:.2f} ({signed(row.difference)}: {signed(row.low)} to {signed(row.high)})"
         for row in table.itertuples()
     ]
     counts = table.groupby("music", sort=False).first()
@@ -466,9 +520,10 @@ def damages_to_read(table: pd.DataFrame) -> pd.DataFrame:
         music: f"{music} ({row['accuracy_as_it_is']:.2f} {AS_IS}, {row['n_tracks']} clips)"
         for music, row in counts.iterrows()
     }
-    wide = table.assign(cell=cells, music=table["music"].map(heads))
+    titles = table["damage"].map(damage_title)
+    wide = table.assign(cell=cells, music=table["music"].map(heads), damage=titles)
     wide = wide.pivot(index="damage", columns="music", values="cell")
-    wide = wide.reindex(index=table["damage"].unique(), columns=list(heads.values())).fillna("–")
+    wide = wide.reindex(index=titles.unique(), columns=list(heads.values())).fillna("–")
     return wide.rename_axis(columns=None)
 
 

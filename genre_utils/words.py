@@ -7,7 +7,7 @@ import pandas as pd
 
 from genre_utils import splits
 from genre_utils.models.classical import CLASSICAL
-from genre_utils.results import interval
+from genre_utils.results import interval, signed
 
 
 def enumeration(names) -> str:
@@ -109,7 +109,7 @@ def search_winner(searches: pd.DataFrame) -> str:
     return (
         f"With equally many settings, Bayesian optimisation found the better score in {bayes} of "
         f"{grid + bayes} runs (a tie counts for the grid). On average its score on the inner "
-        f"folds was {gain:+.3f} against the grid's. The grids took "
+        f"folds was {signed(gain, 3)} against the grid's. The grids took "
         f"{searches['grid_cpu_s'].sum() / 60:.1f} minutes of processor time, Bayesian "
         f"optimisation {searches['bayes_cpu_s'].sum() / 60:.1f}."
     )
@@ -137,7 +137,9 @@ def baseline_answer(
         & (accuracy["unit"] == "track")
     ].iloc[0]
     leakiest = accuracy[
-        (accuracy["protocol"] == "segment_random") & (accuracy["unit"] == "segment")
+        (accuracy["protocol"] == "segment_random")
+        & (accuracy["unit"] == "segment")
+        & (accuracy["source"] == best["source"])
     ]
     text = (
         f"The model chosen inside the training part ({row['title']}, {row['segment_s']:g}-s "
@@ -147,8 +149,8 @@ def baseline_answer(
     if len(leakiest):
         top = leakiest.sort_values("accuracy").iloc[-1]
         text += (
-            f" Split at random, segments of the same data give up to {top['accuracy']:.2f} "
-            f"({top['title']}, {top['segment_s']:g}-s segments)."
+            f" Split at random, segments of {top['n_tracks']:.0f} tracks give up to "
+            f"{interval(top)} ({top['title']}, {top['segment_s']:g}-s segments)."
         )
     if ladder.empty:
         return text

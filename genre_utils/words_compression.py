@@ -3,8 +3,9 @@
 import pandas as pd
 
 from genre_utils.measuring import BUNDLE, Measured
-from genre_utils.results import interval
+from genre_utils.results import interval, signed
 from genre_utils.tables_compression import busy, difference, ratio, size, times_as
+from genre_utils.words import count_of, enumeration
 
 _UNDISTURBED = 0.1
 
@@ -42,9 +43,13 @@ def training_line(result) -> str:
         Of `compression.run`.
     """
     runs = result.runs
+    seeds = enumeration(sorted(runs["seed"].unique()))
     return (
         f"{len(runs)} networks under {runs['protocol'].nunique()} splits; the dearest took "
-        f"{runs['fit_s'].astype(float).max() / 60:.0f} minutes of training, with those before it."
+        f"{runs['fit_s'].astype(float).max() / 60:.0f} minutes of training, with those before it. "
+        f"Each rests on a single training with seed {seeds}; another seed gives another network "
+        "and another accuracy. So a network is to be compared with what was made of it; "
+        "notebook 04 shows how far seeds of ResNet18 lie apart."
     )
 
 
@@ -64,12 +69,20 @@ def cost_line(table: pd.DataFrame, *, reference: str) -> str:
     rows = table[table["model"].ne(reference) & table["smaller"].notna()]
     if rows.empty:
         return "There is nothing to compare."
-    smallest = rows.loc[rows["stored_smaller"].idxmax()]
+    smallest = rows.loc[rows["smaller"].idxmax()]
     said = (
-        f"The smallest file is that of **{smallest['title']}**: "
-        f"{size(smallest['stored_bytes'])}, {times_as(smallest['stored_smaller'])[:-1]} times "
-        f"smaller than the reference's, at {interval(smallest)}."
+        f"The smallest file that runs as it is is that of **{smallest['title']}**: "
+        f"{size(smallest['file_bytes'])}, {times_as(smallest['smaller'])[:-1]} times smaller than "
+        f"the reference's, at {interval(smallest)}."
     )
+    packed = rows.loc[rows["stored_smaller"].idxmax()]
+    if packed["stored_bytes"] < smallest["file_bytes"]:
+        said += (
+            f" The smallest packed one is that of **{packed['title']}**: "
+            f"{size(packed['stored_bytes'])}, {times_as(packed['stored_smaller'])[:-1]} times "
+            f"smaller, at {interval(packed)}; to run it has to be unpacked to "
+            f"{size(packed['file_bytes'])}."
+        )
     timed = rows[rows["faster"].notna()]
     if timed.empty:
         return said
@@ -88,8 +101,8 @@ def both_ways_line(ways: pd.DataFrame) -> str:
         return "No network on hand-made features was pruned here."
     parts = [
         f"{row.title}, {row.protocol.replace('_', ' ')}: {row.accuracy:.3f} with "
-        f"{times_as(row.fewer)[:-1]} times fewer weights ({row.difference:+.3f}, "
-        f"{row.difference_low:+.3f} to {row.difference_high:+.3f})"
+        f"{times_as(row.fewer)[:-1]} times fewer weights ({signed(row.difference, 3)}, "
+        f"{signed(row.difference_low, 3)} to {signed(row.difference_high, 3)})"
         for row in pruned.itertuples()
     ]
     plain = ways[ways["difference"].isna()].set_index("protocol")["accuracy"]
@@ -97,12 +110,42 @@ def both_ways_line(ways: pd.DataFrame) -> str:
     if {"segment_random", "fault_filtered"} <= set(plain.index):
         text += (
             f" The network itself falls from {plain['segment_random']:.2f} to "
-            f"{plain['fault_filtered']:.2f} once no artist is on both sides: what stays unharmed "
-            "by pruning in the published figure is mostly the memory of tracks."
+            f"{plain['fault_filtered']:.2f} once no track is on both sides."
             if plain["segment_random"] > plain["fault_filtered"]
             else " On this data segments on both sides do not help the network."
-        )
+        ) + _what_pruning_takes(pruned)
     return text
+
+
+def _what_pruning_takes(pruned: pd.DataFrame) -> str:
+    """Say where pruning costs accuracy and where it does not, as far as intervals tell."""
+    of = dict(tuple(pruned.groupby("protocol")))
+    if not {"segment_random", "fault_filtered"} <= set(of):
+        return ""
+    known, strange = (_verdict(of[name]) for name in ("segment_random", "fault_filtered"))
+    text = (
+        f" With segments of the tested tracks in training, pruning {known}; without, it {strange}."
+    )
+    if known == _COSTS and strange != _COSTS:
+        text += (
+            " What is lost looks like memory of those tracks rather than knowledge of genres; a "
+            "figure with segments on both sides mixes the two."
+        )
+    if strange == _COSTS and known != _COSTS:
+        text += " Segments on both sides hide what pruning costs on tracks that are new."
+    return text
+
+
+_COSTS = "costs accuracy"
+
+
+def _verdict(rows: pd.DataFrame) -> str:
+    lost, won = rows["difference_high"] < 0, rows["difference_low"] > 0
+    if lost.all():
+        return _COSTS
+    if won.all():
+        return "adds some"
+    return f"makes a difference beyond luck in {(lost | won).sum()} of {len(rows)} cases"
 
 
 def exports_line(agreement: pd.DataFrame, times: pd.DataFrame) -> str:
@@ -118,18 +161,20 @@ def exports_line(agreement: pd.DataFrame, times: pd.DataFrame) -> str:
     if agreement.empty:
         return "Nothing was exported here."
     rounded = agreement["rounded_in_file"].astype(bool)
-    text = "Loaded again and held against the network in PyTorch, on the validation part:"
+    text = (
+        "Files were loaded again and held against the network in PyTorch, on the validation part."
+    )
     for of, rows in (
-        ("that were written as they are", agreement[~rounded]),
-        ("that were rounded to eight bits on the way into the file", agreement[rounded]),
+        ("written as the network is", agreement[~rounded]),
+        ("rounded to eight bits on the way into the file", agreement[rounded]),
     ):
         if len(rows):
             worst = rows.loc[rows["largest_difference"].idxmax()]
             text += (
-                f" of {len(rows)} files {of}, {(rows['same_labels'] == 1).sum()} give every clip "
-                f"the same label; the fewest same labels are {rows['same_labels'].min():.1%}, the "
-                f"largest difference of a probability is {worst['largest_difference']:.2g} "
-                f"({worst['title']})."
+                f" Of {count_of(len(rows), 'file')} {of}, {(rows['same_labels'] == 1).sum()} give "
+                f"every clip the same label; the fewest same labels are "
+                f"{rows['same_labels'].min():.1%}, the largest difference of a probability is "
+                f"{worst['largest_difference']:.2g} ({worst['title']})."
             )
     mobile = times[(times["runtime"] == "ExecuTorch") & times["same_labels"].notna()]
     if len(mobile):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from genre_utils import splits
-from genre_utils.results import interval
+from genre_utils.results import interval, signed
 from genre_utils.systems import SYSTEMS
 from genre_utils.tables_deep import FITTED, STAGE_TITLES, duration, title
 from genre_utils.words import count_of, enumeration
@@ -48,13 +48,17 @@ def curves_alt(curves: pd.DataFrame) -> str:
 
 def underfitting(table: pd.DataFrame) -> str:
     """Return how many settings did not fit their training part, and which the least."""
+    measured = (
+        "Measured with the kept weights on unaltered items; the curves show batches as trained "
+        "on, while the weights change."
+    )
     if table.empty:
-        return f"Every setting reached a training accuracy of {FITTED:.1f}."
+        return f"Every setting reached a training accuracy of {FITTED:.1f}. {measured}"
     worst = table.sort_values("train_accuracy").iloc[0]
     return (
         f"{count_of(len(table), 'setting')} below a training accuracy of {FITTED:.1f}; the lowest "
-        f"is {worst['title']} under `{worst['protocol']}` ({worst['train_accuracy']:.2f}). The "
-        "table says why."
+        f"is {worst['title']} under `{worst['protocol']}` ({worst['train_accuracy']:.2f}). "
+        f"{measured} The table says why it is low."
     )
 
 
@@ -90,8 +94,8 @@ def differences_alt(table: pd.DataFrame) -> str:
     if table.empty:
         return "An empty chart: no pair of systems could be compared on this data."
     parts = [
-        f"{row['title']} against {row['against']}, {row['protocol']}: {row['difference']:+.2f} "
-        f"({row['low']:+.2f} to {row['high']:+.2f})"
+        f"{row['title']} against {row['against']}, {row['protocol']}: {signed(row['difference'])} "
+        f"({signed(row['low'])} to {signed(row['high'])})"
         for _, row in table.iterrows()
     ]
     return f"Differences in accuracy with intervals. {'; '.join(parts)}."
@@ -117,12 +121,16 @@ def fusion_answer(table: pd.DataFrame) -> str:
     for protocol in _ordered(rows["protocol"]):
         row = rows[rows["protocol"] == protocol].iloc[0]
         zero = "leaves out" if row["low"] > 0 or row["high"] < 0 else "holds"
+        mean, answers = "", ""
+        if row["n_seeds"] > 1:
+            mean = f", mean over {count_of(row['n_seeds'], 'seed')}"
+            answers = f" on the answers of the {count_of(row['n_seeds'], 'seed')} averaged"
         text.append(
             f"Under `{protocol}` the joined network scores {row['accuracy']:.2f}, its better "
-            f"branch ({row['against']}) {row['accuracy_against']:.2f}: {row['difference']:+.2f} "
-            f"({row['low']:+.2f} to {row['high']:+.2f}; McNemar: p = {row['mcnemar_p']:.2g}). The "
-            f"interval {zero} zero and {verdicts[row['verdict']]} the published gain of "
-            f"{row['claim']:+.2f}."
+            f"branch ({row['against']}) {row['accuracy_against']:.2f}{mean}: "
+            f"{signed(row['difference'])} ({signed(row['low'])} to {signed(row['high'])}; "
+            f"McNemar's test{answers}: p = {row['mcnemar_p']:.2g}). The interval {zero} zero and "
+            f"{verdicts[row['verdict']]} the published gain of {signed(row['claim'])}."
         )
     return " ".join(text)
 
@@ -193,22 +201,26 @@ def convergence_line(table: pd.DataFrame, *, share: float = 0.9) -> str:
     return f"Under `{protocol}`, mean over {runs}: {'; '.join(parts)}."
 
 
-def validation_part_line(accuracy: pd.DataFrame, *, protocol: str) -> str:
-    """Return what a validation part costs or brings, as a mean over the systems."""
-    rows = accuracy[(accuracy["unit"] == "track") & (accuracy["protocol"] == protocol)]
-    wide = rows.pivot_table(index="model", columns="stage", values="accuracy")
-    parts = []
-    for stage in ("last", "refit"):
-        if stage in wide and "final" in wide:
-            gains = (wide[stage] - wide["final"]).dropna()
-            if len(gains):
-                parts.append(
-                    f"{STAGE_TITLES[stage]}: {gains.mean():+.3f} on average "
-                    f"({gains.min():+.3f} to {gains.max():+.3f}, {count_of(len(gains), 'system')})"
-                )
-    if not parts:
+def validation_part_line(table: pd.DataFrame, *, protocol: str) -> str:
+    """Return what doing without a validation part brings, from `tables_deep.validation_part`."""
+    rows = table[table["protocol"] == protocol]
+    if rows.empty:
         return "No system was trained both with and without a validation part."
-    return f"Against the {STAGE_TITLES['final']}, under `{protocol}`: {'; '.join(parts)}."
+    parts = [f"{stage}: {_gain(of)}" for stage, of in rows.groupby("stage", sort=False)]
+    return (
+        f"Against the {STAGE_TITLES['final']}, under `{protocol}`, with the same seeds: "
+        f"{'; '.join(parts)}."
+    )
+
+
+def _gain(rows: pd.DataFrame) -> str:
+    gains = rows["difference"]
+    if len(rows) == 1:
+        return f"{signed(gains.iloc[0], 3)} ({rows['title'].iloc[0]} alone)"
+    return (
+        f"{signed(gains.mean(), 3)} on average over {count_of(len(rows), 'system')} "
+        f"(from {signed(gains.min(), 3)} to {signed(gains.max(), 3)})"
+    )
 
 
 def budget_line(table: pd.DataFrame) -> str:
@@ -270,14 +282,19 @@ def sequence_answer(accuracy: pd.DataFrame, *, systems: list[str], protocol: str
     return text.strip() or "No network could be trained on this data."
 
 
+def occlusion_title(heard: list[dict]) -> str:
+    """Return the title of the occlusion maps: which network was asked."""
+    return "What the network listens to" + (f": {title(heard[0]['model'])}" if heard else "")
+
+
 def occlusion_alt(heard: list[dict]) -> str:
     """Return the alt text of the occlusion maps."""
     if not heard:
         return "An empty chart: no map was recorded on this data."
     names = ", ".join(track["genre"] for track in heard)
     return (
-        "Maps of time and frequency, one track of each genre, coloured by how much probability "
-        f"of the true genre is lost when a patch is hidden: {names}."
+        f"{occlusion_title(heard)}. Maps of time and frequency, one track of each genre, coloured "
+        f"by how much probability of the true genre is lost when a patch is hidden: {names}."
     )
 
 
@@ -300,13 +317,13 @@ def occlusion_line(heard: list[dict], *, band_hz) -> str:
     band, moment = np.unravel_index(maps[sharpest].argmax(), maps[sharpest].shape)
     lower, upper = _band_edges(int(band), len(maps[sharpest]), band_hz)
     at = (moment + 0.5) * heard[sharpest]["seconds"] / maps[sharpest].shape[1]
-    right = sum(track["predicted"] == track["genre"] for track in heard)
     return (
-        f"These are the {len(heard)} validation tracks that the network is surest of; it "
-        f"recognises {right}. On average over them, hiding a patch between {low:,.0f} and "
-        f"{high:,.0f} Hz costs most ({by_band.max():.3f} of the true genre's "
-        f"probability). The single patch that matters most is of {heard[sharpest]['genre']}, at "
-        f"{at:.0f} s between {lower:,.0f} and {upper:,.0f} Hz ({maps[sharpest].max():.2f})."
+        f"The network asked is **{title(heard[0]['model'])}**. Of each genre, the figure shows the "
+        "track that this network is surest of: easy ones, by choice. On average over these "
+        f"{count_of(len(heard), 'track')}, hiding a patch between {low:,.0f} and {high:,.0f} Hz "
+        f"costs most ({by_band.max():.3f} of the true genre's probability). The single patch that "
+        f"matters most is of {heard[sharpest]['genre']}, at {at:.0f} s between {lower:,.0f} and "
+        f"{upper:,.0f} Hz ({maps[sharpest].max():.2f})."
     )
 
 
@@ -341,6 +358,21 @@ def _lengths(accuracy: pd.DataFrame, model: str, protocol: str, unit: str) -> pd
         & accuracy["accuracy"].notna()
     ]
     return rows.sort_values("segment_s")
+
+
+def one_length_line(accuracy: pd.DataFrame, *, models: list[str]) -> str:
+    """Return which protocols were run at one segment length only."""
+    rows = accuracy[
+        accuracy["model"].isin(models)
+        & (accuracy["stage"] == "final")
+        & accuracy["accuracy"].notna()
+    ]
+    lengths = rows.groupby("protocol")["segment_s"].unique()
+    single = [p for p in _ordered(lengths.index) if len(lengths[p]) == 1]
+    if not single:
+        return "No protocol was run at one length only."
+    parts = [f"`{protocol}` ({lengths[protocol][0]:g} s)" for protocol in single]
+    return f"Run at one length only, to save time: {enumeration(parts)}."
 
 
 def genres_alt(table: pd.DataFrame) -> str:
@@ -387,9 +419,9 @@ def distance_line(table: pd.DataFrame) -> str:
     of_two = enumeration([f"{100 * rows.loc[s, 'nearest_share']:.0f} at {s:g} s" for s in ends])
     of_all = enumeration([f"{100 * rows.loc[s, 'nearest_share_all']:.0f} at {s:g} s" for s in ends])
     return (
-        f"Two segments of a track are {apart} as far apart as segments of two genres. With two "
-        f"segments a track, the nearest of all others is of the same track in {of_two} of 100 "
-        f"cases; with all segments there, in {of_all}."
+        f"By Euclidean distance, two segments of a track are {apart} as far apart as segments of "
+        f"two genres (medians). With two segments a track, the nearest of all others is of the "
+        f"same track in {of_two} of 100 cases; with all segments there, in {of_all}."
     )
 
 
@@ -447,11 +479,12 @@ def length_answer(
 
 def _best_length(rows: pd.DataFrame, protocol: str, unit: str) -> str:
     best = rows.loc[rows["accuracy"].idxmax()]
-    near = rows[rows["accuracy_high"] >= best["accuracy"]]["segment_s"]
+    near = rows[(rows["accuracy_high"] >= best["accuracy"]) & (rows.index != best.name)]
     text = (
         f"under `{protocol}`, per {unit}, {interval(best)} is the highest, at "
         f"{best['segment_s']:g} s"
     )
-    if len(near) > 1:
-        text += f" (lengths whose interval reaches it: {near.min():g} to {near.max():g} s)"
+    if len(near):
+        lengths = enumeration([f"{s:g}" for s in near["segment_s"]])
+        text += f" (others whose interval reaches it: {lengths} s)"
     return f"{text[0].upper()}{text[1:]}."

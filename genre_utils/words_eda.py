@@ -356,14 +356,13 @@ def separation(separation: pd.DataFrame, ranking: pd.DataFrame) -> str:
         f"With all features {easy['genre']} is the easiest ({easy['auc']:.2f}) and "
         f"{hard['genre']} the hardest ({hard['auc']:.2f}). Feature by feature, "
         f"`{ranking['feature'].iloc[0]}` depends most on the genre "
-        f"({100 * ranking['between_genres'].iloc[0]:.0f} % of its variance)."
+        f"({100 * ranking['between_genres'].iloc[0]:.0f} % of the variance of its ranks)."
     )
     worst, _ = _extremes(single, "auc")
     if worst["auc"] < 0.45:
         text += (
             f" Below 0.5, as for {worst['genre']} by `{worst['feature_group']}` "
-            f"({worst['auc']:.2f}), what was learned of some artists misleads about others: "
-            "a genre of few artists is hard to learn."
+            f"({worst['auc']:.2f}), what was learned of some artists misleads about others."
         )
     return text
 
@@ -486,7 +485,8 @@ def cases(cases: pd.DataFrame) -> str:
     paired = cases["partner"].notna().any()
     return (
         (
-            f"The worst of each kind. {listed}."
+            f"The worst of each kind that the audit finds, and of the faults that others have "
+            f"reported. {listed}."
             + (
                 " A track and its partner stand side by side: compare their pictures."
                 if paired

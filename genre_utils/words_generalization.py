@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from genre_utils.results import interval
-from genre_utils.tables_generalization import EVERY, SHARED
+from genre_utils.results import interval, signed
+from genre_utils.tables_generalization import EVERY, SHARED, damage_title, with_valid
 from genre_utils.words import count_of, enumeration
 
 NOTHING = (
@@ -14,7 +14,27 @@ NO_OTHER = "There is no music from elsewhere here, so nothing can be said about 
 
 
 def _change(row: pd.Series) -> str:
-    return f"{row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})"
+    """Return a difference with its interval from drawing artists, too, where it has one."""
+    text = f"{signed(row['difference'])} ({signed(row['low'])} to {signed(row['high'])}"
+    if pd.notna(row.get("artist_low")):
+        text += f"; drawing artists {signed(row['artist_low'])} to {signed(row['artist_high'])}"
+    return f"{text})"
+
+
+def _chose_nothing(table: pd.DataFrame) -> pd.Series:
+    """Tell which rows are of music that has no track of the validation part."""
+    return table["music"].map(table.groupby("music")["of_valid"].max()).eq(0)
+
+
+def _said_of_all(parts: pd.Series, chose_nothing: pd.Series) -> str:
+    """Say something of music that chose nothing, and then of that which made choices."""
+    heads = {
+        True: "On music that chose nothing",
+        False: "Validation tracks chose the epoch and the temperature, which flatters the network "
+        "on music that has them",
+    }
+    told = [(heads[which], parts[chose_nothing == which]) for which in heads]
+    return " ".join(f"{head}: {'; '.join(said)}." for head, said in told if len(said))
 
 
 def heard_line(table: pd.DataFrame) -> str:
@@ -60,7 +80,7 @@ def loss_line(table: pd.DataFrame) -> str:
     for i, (name, rows) in enumerate(table.groupby("title", sort=False)):
         by = rows.set_index("answers")
         every, shared = (
-            _change(by.loc[answers]) if i == 0 else f"{by.loc[answers, 'difference']:+.2f}"
+            _change(by.loc[answers]) if i == 0 else signed(by.loc[answers, "difference"])
             for answers in (EVERY, SHARED)
         )
         where = " among all genres", " among those that are there"
@@ -69,11 +89,23 @@ def loss_line(table: pd.DataFrame) -> str:
             if i == 0
             else f"{name} {every} and {shared}"
         )
-    n_lost = int((table["high"] < 0).sum())
     return (
-        f"On the same genres, against the test part at home: {'; '.join(parts)}. In {n_lost} of "
-        f"these {len(table)} comparisons the whole interval lies below zero; the others cannot "
-        "tell a loss from luck on these few tracks."
+        f"On the same genres, against the test part at home: {'; '.join(parts)}. "
+        f"{_how_many_lost(table)}"
+    )
+
+
+def _how_many_lost(table: pd.DataFrame) -> str:
+    n_tracks, n_artists = (int((table[high] < 0).sum()) for high in ("high", "artist_high"))
+    text = (
+        f"In {n_tracks} of these {len(table)} comparisons the whole interval lies below zero when "
+        "tracks are drawn"
+    )
+    if table["artist_high"].isna().all():
+        return f"{text}. Who the artists are is not known, so these intervals are too narrow."
+    return (
+        f"{text}, and in {n_artists} when whole artists are, as they should be: tracks of one "
+        "artist are alike. The others cannot tell a loss from luck on this little music."
     )
 
 
@@ -131,11 +163,11 @@ def calibration_line(table: pd.DataFrame) -> str:
     if rows.empty:
         return NOTHING
     parts = [
-        f"{row.music}: {row.confidence:.2f} sure, {row.accuracy:.2f} right (calibration error "
-        f"{row.calibration_error:.2f})"
+        f"{with_valid(row.music, row.of_valid, row.n_tracks)} {row.confidence:.2f} sure on "
+        f"average, {row.accuracy:.2f} right, calibration error {row.calibration_error:.2f}"
         for row in rows.itertuples()
     ]
-    return f"On average, {'; '.join(parts)}."
+    return _said_of_all(pd.Series(parts, index=rows.index), _chose_nothing(rows))
 
 
 def calibration_alt(table: pd.DataFrame) -> str:
@@ -145,20 +177,22 @@ def calibration_alt(table: pd.DataFrame) -> str:
 
 def abstention_line(table: pd.DataFrame, *, at_least: float = 0.7) -> str:
     """Return what not answering gains, from `tables_generalization.abstention`."""
-    parts = []
-    for music, rows in table.groupby("music", sort=False):
-        by = rows.set_index("at_least")
-        always, sure = by.loc[0.0], by.loc[at_least]
-        if sure["n_tracks"]:
-            parts.append(
-                f"{music}: {sure['accuracy']:.2f} on the {sure['coverage']:.0%} that are answered, "
-                f"instead of {always['accuracy']:.2f}"
-            )
-        else:
-            parts.append(f"{music}: nothing is answered")
-    if not parts:
+    if table.empty:
         return NOTHING
-    return f"Answering only when at least {at_least:g} sure gives, on {'; '.join(parts)}."
+    always = table[table["at_least"].eq(0)]
+    sure = table[table["at_least"].eq(at_least)].set_index("music")
+    parts = []
+    for row in always.itertuples():
+        then = sure.loc[row.music]
+        found = (
+            f"{then['accuracy']:.2f} on the {then['coverage']:.0%} that are answered, instead of "
+            f"{row.accuracy:.2f}"
+            if then["n_tracks"]
+            else "nothing is answered"
+        )
+        parts.append(f"{with_valid(row.music, row.of_valid, row.n_tracks)} {found}")
+    said = _said_of_all(pd.Series(parts, index=always.index), _chose_nothing(always))
+    return f"Accuracy if only answers are given that are at least {at_least:g} sure. {said}"
 
 
 def coverage_alt(table: pd.DataFrame) -> str:
@@ -185,7 +219,7 @@ def damage_line(table: pd.DataFrame, *, most: int = 4) -> str:
     for music, rows in table.groupby("music", sort=False):
         rows = rows.sort_values("difference")
         hurt, better = rows[rows["high"] < 0], rows[rows["low"] > 0]
-        named = [f"{row['damage']} {_change(row)}" for _, row in hurt.head(most).iterrows()]
+        named = [_harm(row) for _, row in hurt.head(most).iterrows()]
         text = f"On **{music}** ({rows['n_tracks'].max()} clips) "
         text += (
             f"{len(hurt)} of {len(rows)} damages cost accuracy, with an interval below zero"
@@ -194,11 +228,15 @@ def damage_line(table: pd.DataFrame, *, most: int = 4) -> str:
             else f"no interval of {len(rows)} damages lies below zero"
         )
         if not len(hurt) and rows["difference"].iloc[0] < 0:
-            text += f"; the largest loss is {rows.iloc[0]['damage']} {_change(rows.iloc[0])}"
+            text += f"; the largest loss is {_harm(rows.iloc[0])}"
         if len(better):
-            text += f". Gained: {'; '.join(better['damage'])}"
+            text += f". Gained: {'; '.join(better['damage'].map(damage_title))}"
         parts.append(text)
     return f"{'. '.join(parts)}."
+
+
+def _harm(row: pd.Series) -> str:
+    return f"{damage_title(row['damage'])}, {_change(row)}"
 
 
 def steady_line(table: pd.DataFrame) -> str:
@@ -206,10 +244,12 @@ def steady_line(table: pd.DataFrame) -> str:
     if table.empty:
         return NOTHING
     same = table.groupby("damage", sort=False)["same_answer"].min().sort_values(ascending=False)
-    named = [f"{damage} ({share:.0%} at least)" for damage, share in same.head(3).items()]
+    same.index = same.index.map(damage_title)
+    named = [f"{damage}, {share:.0%} at least" for damage, share in same.head(3).items()]
     return (
-        f"The answer, right or wrong, stays the same most often after {enumeration(named)}; least "
-        f"often after {same.index[-1]} ({same.iloc[-1]:.0%} on the music that it hits hardest)."
+        f"The answer, right or wrong, stays the same most often after these: {'; '.join(named)}. "
+        f"Least often after this: {same.index[-1]}, {same.iloc[-1]:.0%} on the music that it hits "
+        "hardest."
     )
 
 
@@ -220,11 +260,11 @@ def warned_line(table: pd.DataFrame) -> str:
     worst = table.loc[table["difference"].idxmin()]
     warned = table.loc[table["unlike"].idxmax()]
     return (
-        f"The damage that costs most ({worst['damage']}, {worst['music']}) leaves the network "
-        f"{worst['confidence']:.2f} sure at an accuracy of {worst['accuracy']:.2f}; the warning "
-        f'"sounds unlike the music that the network learnt from" is given for '
-        f"{worst['unlike']:.0%} of these clips. It is given most often after {warned['damage']} "
-        f"({warned['music']}, {warned['unlike']:.0%})."
+        f"The damage that costs most, {damage_title(worst['damage'])} on {worst['music']}, leaves "
+        f"the network {worst['confidence']:.2f} sure at an accuracy of {worst['accuracy']:.2f}; "
+        'the warning "sounds unlike the music that the network learnt from" is given for '
+        f"{worst['unlike']:.0%} of these clips. It is given most often after this: "
+        f"{damage_title(warned['damage'])}, {warned['unlike']:.0%} on {warned['music']}."
     )
 
 
@@ -282,6 +322,20 @@ def artists_line(dataset) -> str:
     )
 
 
+def _luck(rows: pd.DataFrame) -> str:
+    """Say whether differences may be luck, by whole artists; nothing where they are not known."""
+    if rows["artist_high"].isna().any():
+        return ""
+    n_sure = int(((rows["artist_high"] < 0) | (rows["artist_low"] > 0)).sum())
+    if n_sure == len(rows):
+        return ": more than luck, whether tracks or artists are drawn"
+    return (
+        ": with so few artists, luck alone could do it"
+        if not n_sure
+        else ", one of them more than luck when artists are drawn"
+    )
+
+
 def answer(accuracy: pd.DataFrame, loss: pd.DataFrame, damages: pd.DataFrame) -> str:
     """Return the answer of the notebook.
 
@@ -296,7 +350,7 @@ def answer(accuracy: pd.DataFrame, loss: pd.DataFrame, damages: pd.DataFrame) ->
         by = ours.set_index("answers")
         parts.append(
             f"Against the same genres at home that is {_change(by.loc[EVERY])} among all genres, "
-            f"and {_change(by.loc[SHARED])} among those that are there."
+            f"and {_change(by.loc[SHARED])} among those that are there{_luck(ours)}."
         )
     parts.append(damage_line(damages, most=2))
     return " ".join(part for part in parts if part)

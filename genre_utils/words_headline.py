@@ -3,7 +3,7 @@
 import pandas as pd
 
 from genre_utils import stacking
-from genre_utils.results import interval
+from genre_utils.results import interval, signed
 from genre_utils.tables_transfer import title
 
 
@@ -74,7 +74,7 @@ def _gain(comparisons: pd.DataFrame) -> str:
 
 def _difference(row: pd.Series) -> str:
     return (
-        f"{row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f}; McNemar: "
+        f"{signed(row['difference'])} ({signed(row['low'])} to {signed(row['high'])}; McNemar: "
         f"p = {row['mcnemar_p']:.2g})"
     )
 

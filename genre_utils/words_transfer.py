@@ -4,8 +4,9 @@ import pandas as pd
 
 from genre_utils import contamination as study
 from genre_utils.distillation import DISTILLED
-from genre_utils.results import interval
-from genre_utils.words import count_of
+from genre_utils.results import interval, signed
+from genre_utils.tables_transfer import TITLES
+from genre_utils.words import count_of, enumeration
 
 
 def distilled_line(networks: pd.DataFrame) -> str:
@@ -33,6 +34,35 @@ def distilled_line(networks: pd.DataFrame) -> str:
             f"(mean over {count_of(other['n_seeds'], 'seed')})."
         )
     return text
+
+
+def looks_line(uses: pd.DataFrame) -> str:
+    """Return how often headlines and members were scored on the test part, whatever came of it.
+
+    Parameters
+    ----------
+    uses : pd.DataFrame
+        ``study, model, stage, times``: what `experiments.count_test_use` has counted.
+    """
+    counted = uses[uses["stage"].eq("final")].groupby(["study", "model"])["times"].sum()
+    headlines = counted[counted.index.get_level_values("study") == "07_headlines"]
+    members = counted[counted.index.get_level_values("study") == "07_members"]
+    if headlines.empty:
+        return "No headline has been scored on a test part here."
+    if max(headlines.max(), members.max()) == 1:
+        return "Each headline and each member has been scored on the test part once."
+    known = headlines[headlines.index.get_level_values("model").isin(TITLES)]
+    each = enumeration(
+        f"*{TITLES[model]}* {count_of(times, 'time')}" for (_, model), times in known.items()
+    )
+    earlier = headlines.sum() - known.sum()
+    also = f", and {count_of(earlier, 'time')} what is no headline any more" if earlier else ""
+    return (
+        f"Members and rules changed while this study grew, and what was changed was scored again: "
+        f"{each}{also}; {count_of(len(members), 'member')} {members.sum()} times together. Shown "
+        "is what came last. Each was chosen inside the training part, none by its test number; "
+        "but the more often one looks, the likelier is a number that is high by luck."
+    )
 
 
 def replayed_line(table: pd.DataFrame) -> str:
@@ -106,7 +136,7 @@ def contamination_answer(
     simple = [name for name in (study.MFCC, study.TABULAR) if (name, study.SORTED) in by.index]
     if simple:
         changes = ", ".join(
-            f"{by.loc[(name, study.SORTED), 'gain']:+.2f} ({name})" for name in simple
+            f"{signed(by.loc[(name, study.SORTED), 'gain'])} ({name})" for name in simple
         )
         parts.append(
             "Finished features that are standardised in the same sorted batches change by "
@@ -133,8 +163,8 @@ def _inflation(by: pd.DataFrame, name: str) -> str:
         f"{fixed['n_tracks']} tracks outside the test part: {ordered['accuracy']:.2f} in "
         f"genre-sorted batches, {shuffled['accuracy']:.2f} in shuffled ones, "
         f"{fixed['accuracy']:.2f} with fixed statistics. The order of the files alone is worth "
-        f"{ordered['gain']:+.2f} (95 % interval {ordered['gain_low']:+.2f} to "
-        f"{ordered['gain_high']:+.2f}).{caveat}"
+        f"{signed(ordered['gain'])} (95 % interval {signed(ordered['gain_low'])} to "
+        f"{signed(ordered['gain_high'])}).{caveat}"
     )
 
 

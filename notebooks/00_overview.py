@@ -87,7 +87,7 @@ board
 # %% [markdown]
 # ## Networks, beside what was published
 #
-# Every deep system that student projects and papers report on this data, rebuilt. Under
+# Kinds of deep system that student projects and papers report on this data, rebuilt. Under
 # `segment_random` each segment is scored, as the field does; elsewhere each track.
 
 # %% tags=["nbval-check-output"]

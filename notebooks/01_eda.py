@@ -202,7 +202,7 @@ prose(words_eda.tempos(tempos))
 #
 # Left, a linear discriminant sees one group of features only and is asked about artists that
 # it has not met (about tracks, where a genre has one artist only). Right, single features, by
-# how much of their variance lies between genres.
+# how much of the variance of their ranks lies between genres.
 
 # %%
 separation = report.table(eda.separation(whole, part, seed=seed), "separation")

@@ -41,9 +41,9 @@ report.header()
 # %% [markdown]
 # ## From sound to spectrogram
 #
-# A network sees a **log-mel spectrogram**: the energy in 128 bands that are spaced as the ear
-# spaces pitches, frame by frame, in decibels, cut off 80 dB below the loudest point. One clip of
-# each genre:
+# A network reads a **log-mel spectrogram**: the energy in bands, here 128, that are spaced as the
+# ear spaces pitches, frame by frame, in decibels, cut off 80 dB below the loudest point. One clip
+# of each genre:
 
 # %%
 clips = feature_report.example_clips(data, seconds=gallery_seconds)

@@ -119,7 +119,7 @@ tables.wide(report.table(ladder, "ladder"), unit="segment")
 # Part of that fall has nothing to do with leakage: stricter protocols also train on fewer
 # tracks and test on other ones. Here every protocol predicts the *same* test items (the
 # fault-filtered test part) from *equally many* training items of each genre. What still falls
-# is leakage.
+# is mostly leakage: the training tracks are other ones, and little else differs.
 
 # %%
 fair_accuracy = tables.accuracy(result, data, n_boot=n_boot, stage="fair")

@@ -193,7 +193,10 @@ tables_deep.reasons(accuracy)
 #
 # The published hypothesis says that joining gains ten percentage points over the better branch.
 # Which branch is the better one, the validation part decides. Each row compares the same test
-# tracks: the interval is a bootstrap over tracks, the p-value McNemar's exact test.
+# tracks: the interval is a bootstrap over tracks, the p-value McNemar's exact test. Only seeds that
+# both systems have count (`n_seeds`); accuracies and their difference are means over them.
+# McNemar's test needs one answer a track, so the seeds' probabilities are averaged for it, which
+# changes some answers: difference and p-value then speak of slightly different things.
 
 # %%
 fusion = tables_deep.fusion(
@@ -215,7 +218,8 @@ prose(words_deep.fusion_answer(fusion))
 # ## Other ways of joining
 #
 # Averaged predictions, a learnt gate, and a third branch with the hand-made features, each
-# against the joined network:
+# against the joined network with the same seeds. A variant with fewer seeds meets another mean of
+# the joined network (`n_seeds`):
 
 # %%
 ways = [[" + ".join(branches), joined], ["fusion_gated", joined], ["fusion_tabular", joined]]
@@ -263,7 +267,7 @@ report.figure(
 heard = tables_deep.heard(result, [joined, *branches])
 band_hz = inputs.mel_centres(inputs.N_MELS)
 report.figure(
-    plots_deep.occlusion(heard, band_hz=band_hz, title="What the network listens to"),
+    plots_deep.occlusion(heard, band_hz=band_hz, title=words_deep.occlusion_title(heard)),
     "heard",
     alt=words_deep.occlusion_alt(heard),
 )

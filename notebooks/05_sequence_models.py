@@ -156,8 +156,9 @@ curves = report.table(tables_deep.learning_curves(result), "curves")
 # %% [markdown]
 # ## Learning curves
 #
-# Training accuracy is measured on augmented batches while the weights change (notebook 04); under
-# mixup it cannot come near one.
+# Training accuracy is measured on augmented batches while the weights change (notebook 04). Under
+# mixup an answer counts as right if it names the track with the greater share of the blend, which
+# is hard to hear where both shares are alike.
 
 # %%
 strict_curves = curves[(curves["protocol"] == protocol) & curves["model"].isin([*systems, *best])]
@@ -219,13 +220,16 @@ prose(words_deep.convergence_line(convergence))
 # %% [markdown]
 # ## With and without a validation part
 #
-# A validation part costs training data and buys a stopping point. Per track:
+# A validation part costs training data and buys a stopping point. Each row compares one system
+# with itself, trained with the same seeds (`seeds`) and the best epoch on the validation part
+# kept (`accuracy_against`), per track:
 
 # %%
-tables_deep.validation_part(accuracy)
+of_validation = report.table(tables_deep.validation_part(result, n_boot=n_boot), "validation_part")
+of_validation.drop(columns="model").round(3)
 
 # %%
-prose(words_deep.validation_part_line(accuracy, protocol=protocol))
+prose(words_deep.validation_part_line(of_validation, protocol=protocol))
 
 # %% [markdown]
 # ## What is each change of the training data worth?
@@ -291,8 +295,12 @@ report.figure(
     alt=words.recall_alt(recall),
 )
 
+# %% [markdown]
+# The most frequent mistakes. Every seed answers for every test track, so a genre has more answers
+# than tracks: `n` of its `n_answers` answers were this mistake.
+
 # %%
-report.table(evaluation.confused_pairs(rows), "confused_pairs")
+report.table(tables_deep.confused_pairs(rows), "confused_pairs").round(2)
 
 # %% [markdown]
 # ## What does the network listen to?
@@ -304,7 +312,7 @@ report.table(evaluation.confused_pairs(rows), "confused_pairs")
 heard = tables_deep.heard(result, [best_single, *systems])
 band_hz = inputs.mel_centres(inputs.N_MELS)
 report.figure(
-    plots_deep.occlusion(heard, band_hz=band_hz, title="What the network listens to"),
+    plots_deep.occlusion(heard, band_hz=band_hz, title=words_deep.occlusion_title(heard)),
     "heard",
     alt=words_deep.occlusion_alt(heard),
 )

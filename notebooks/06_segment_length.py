@@ -113,6 +113,9 @@ report.figure(
     alt=words_deep.length_alt(accuracy, models=systems, protocols=[leaky, honest]),
 )
 
+# %%
+prose(words_deep.one_length_line(accuracy, models=systems))
+
 # %% tags=["nbval-check-output"]
 tables_deep.by_length(accuracy, models=systems, unit="segment")
 
@@ -136,6 +139,8 @@ tables_deep.reasons(accuracy)
 # the same track, a nearest neighbour needs no idea of genre. Two things work against each other:
 # the longer two segments are, the more they resemble each other; the shorter they are, the more
 # of them each track has. The middle panel holds their number fixed, the right one does not.
+# Distances are Euclidean, on standardised numbers (the stored table has the correlation distance,
+# too).
 
 # %%
 distances = segment_distance.study(
@@ -149,7 +154,7 @@ report.figure(
 )
 
 # %% tags=["nbval-check-output"]
-distances[distances["distance"] == "correlation"].round(2)
+distances[distances["distance"] == "euclidean"].round(2)
 
 # %%
 prose(words_deep.distance_line(distances))

@@ -113,8 +113,9 @@ prose(words_compression.machine_line(measured))
 # ## All variants
 #
 # Size is that of the file that runs as it is; *stored* is what it can be packed into, where that
-# is smaller. Each variant is compared with its teacher (what it was made of, or learnt from) and
-# with the best deployable network.
+# is smaller. Each variant is compared with its origin (what it was made of, or taught by) and with
+# the best deployable network. Students of labels alone have no origin; they are held against the
+# ensemble that taught the others.
 
 # %%
 table = tables_compression.compared(

@@ -60,8 +60,10 @@ report.header()
 #   folder, unless the parameter `elsewhere` names another. One recording of it, `MT0000092267`, is
 #   also in GTZAN (as the fifth hiphop track) and is left out.
 #
-# The validation part chose when training ended, so the network knows it better than other music.
-# Here clips are compared with damaged copies of themselves, which that does not spoil.
+# The validation part chose when training ended and how sure the network sounds, so the network
+# looks better on it than on other music. Clips are compared with damaged copies of themselves,
+# which that does not spoil. Where such music stands beside the test part, its name says how many
+# of its tracks are of the validation part.
 
 # %%
 heard = robustness.run(
@@ -101,12 +103,12 @@ prose(words_generalization.accuracy_line(accuracy))
 
 # %% [markdown]
 # What each network loses, on the genres that both have; beside the shipped one, those that
-# notebook 07 stored predictions of:
+# notebook 07 stored predictions of. The bars draw tracks; the sentence below draws artists, too.
 
 # %% tags=["key-figure"]
 others = robustness.other_networks(report.outputs)
 loss = tables_generalization.home_and_away(
-    heard, home, others, known_copies=known_copies, n_boot=n_boot
+    heard, home, others, data, known_copies=known_copies, n_boot=n_boot
 )
 report.table(loss, "home_and_away")
 names = {"home": home_name, "away": "elsewhere"}
@@ -191,8 +193,10 @@ prose(words_generalization.abstention_line(silence))
 #
 # Music reaches a listener through codecs, telephones, other people's loudspeakers, or a little too
 # fast. Each clip is damaged in one way at a time, and the network's answer is compared with the one
-# to the same clip undamaged. Noise is white, that many decibels softer than the music; excerpts
-# come from the middle; other pitch and speed by a phase vocoder; MP3 of one channel at 22,050 Hz.
+# to the same clip undamaged. Noise is white, that many decibels softer than the music (0 dB: as
+# loud as the music); excerpts come from the middle; other pitch and speed by a phase vocoder; MP3
+# of one channel at 22,050 Hz; 8,000 Hz: the clip sampled at that rate, so that no sound above half
+# of it is left.
 # Every hearing of a test clip counts as a use of the test part. So many comparisons are not
 # corrected for: one interval in twenty misses zero by luck.
 

@@ -21,6 +21,10 @@ class Variant:
     purpose: str
     work: tuple = ()
 
+    @property
+    def origin(self):
+        return self.teacher if self.steps else None
+
 
 VARIANTS = {
     v.name: v

@@ -13,7 +13,16 @@ import tiny_bundle
 import torch
 from PIL import Image
 
-from genre_utils import bundle, datasets, export, images, project, shipping, training
+from genre_utils import (
+    bundle,
+    datasets,
+    evaluation,
+    export,
+    images,
+    project,
+    shipping,
+    training,
+)
 from genre_utils.bundle import BundleError, Familiar, Preprocessing
 from genre_utils.models import cnn
 
@@ -243,6 +252,9 @@ def test_shipping_trains_packs_scores_and_counts_once(pictured, tmp_path, monkey
     assert 0 <= found.card.scores["accuracy"] <= 1 and found.familiar is not None
     for words in ("fault-filtered", "95 % interval", "Us 2024.", "parameters", "of eight bits"):
         assert words in found.card.text(), words
+    error = evaluation.expected_calibration_error(rows, n_bins=shipping.CALIBRATION_BINS)
+    assert found.card.scores["calibration_error"] == round(error, 4)
+    assert f"{error:.3f} off on average (in {shipping.CALIBRATION_BINS} bins)" in found.card.text()
     record = json.loads((outputs.results / "predictions" / "bundle.json").read_text())["runs"][0]
     assert record["validation"]["largest_difference"] < 0.1
 

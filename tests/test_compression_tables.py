@@ -1,5 +1,6 @@
 """What is said and drawn of a study of compression, on a made-up one."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import matplotlib.pyplot as plt
@@ -76,6 +77,21 @@ def test_every_variant_is_held_against_teacher_best_and_reference(table):
     assert costs.loc["Student, 30k", "faster"] == "90× (90–90)"
 
 
+def test_who_learnt_from_labels_alone_is_not_told_to_have_a_teacher(result, times, ways):
+    alone = VARIANTS | {"student_30k": replace(VARIANTS["student_30k"], steps=())}
+    described = tables_compression.described(alone, result.runs).set_index("variant")
+    assert described.loc["Student, 30k", "made of, or taught by"] == "–"
+    table = compared(result, times, variants=alone)
+    shown = tables_compression.to_read(table).set_index("variant")["against its origin"]
+    assert shown["Student, 30k"].startswith("none; against the ensemble -0.100")
+    assert shown["ResNet18, int8"].startswith("-0.025") and shown["ResNet18"] == "–"
+    faster = tables_compression.same_runtime(times, before="resnet18_mel", after=[])
+    goals = tables_compression.goals(table, ways, faster, made_up.measured())
+    assert goals["found"][0].startswith("Student, 30k: 800 times smaller")
+    assert goals["found"][1].startswith("MLP, pruned: 110 times smaller")
+    assert "against MLP" in goals["found"][1]
+
+
 def test_a_teacher_that_is_not_stored_leaves_a_gap(result, times):
     by = compared(result, times, teachers={}).set_index("model")
     assert pd.isna(by.loc["student_30k", "teacher_difference"])
@@ -86,7 +102,34 @@ def test_pruning_is_shown_under_both_splits(ways):
     assert set(pruned.index) == {"segment_random", "fault_filtered"}
     assert pruned.loc["segment_random", "smaller"] == pytest.approx(400 / 39)
     assert (pruned["difference"] == 0).all() and pruned["fewer"].round().eq(12).all()
-    assert "The network itself falls from 0.90 to 0.55" in words_compression.both_ways_line(ways)
+    said = words_compression.both_ways_line(ways)
+    assert "The network itself falls from 0.90 to 0.55 once no track is on both sides" in said
+    assert "pruning makes a difference beyond luck in 0 of 1 cases; without, it makes" in said
+
+
+@pytest.mark.parametrize(
+    ("known", "strange", "said"),
+    [
+        ((-0.06, -0.01), (0.01, 0.05), "pruning costs accuracy; without, it adds some. What is lo"),
+        ((-0.01, 0.01), (-0.05, -0.01), "without, it costs accuracy. Segments on both sides hide"),
+        ((-0.06, -0.01), (-0.06, -0.01), "pruning costs accuracy; without, it costs accuracy."),
+    ],
+)
+def test_what_pruning_takes_follows_from_the_intervals(ways, known, strange, said):
+    ways = ways.copy()
+    for protocol, ends in (("segment_random", known), ("fault_filtered", strange)):
+        rows = ways["model"].eq("mlp_pruned") & ways["protocol"].eq(protocol)
+        ways.loc[rows, ["difference_low", "difference_high"]] = ends
+    assert said in words_compression.both_ways_line(ways)
+
+
+def test_the_smallest_file_runs_and_the_smallest_packed_one_does_not(table):
+    line = words_compression.cost_line(table, reference="resnet18_mel")
+    assert "The smallest file that runs as it is is that of **Student, 30k**: 53.7 KiB" in line
+    assert "packed one is that of **MLP, pruned**: 38.1 KiB, 1128 times smaller" in line
+    assert "it has to be unpacked to 391 KiB." in line
+    without = table[~table["model"].str.startswith("mlp")]
+    assert "packed" not in words_compression.cost_line(without, reference="resnet18_mel")
 
 
 def test_published_figures_stand_beside_ours(table, ways, times):
@@ -107,7 +150,12 @@ def test_goals_say_what_was_met(table, ways, times):
     assert goals["met"].tolist() == ["yes", "no", "yes", "yes", "yes", "yes", "yes"]
     student = "Student, 30k: 800 times smaller, 90× (90–90) faster, "
     assert goals["found"][0].startswith(f"{student}+") and "against ResNet18" in goals["found"][0]
-    assert f"{student}-0.100" in goals["found"][1] and "its teacher" in goals["found"][1]
+    assert f"{student}-0.100" in goals["found"][1] and "against the ensemble" in goals["found"][1]
+    assert goals["found"][2].endswith("3 times faster, 1 track lost")
+    assert goals["found"].iloc[-1] == "0.55 s (0.40 s of the processor)"
+    slower = faster.assign(faster=1 / 3.6)
+    goals = tables_compression.goals(table, ways, slower, made_up.measured())
+    assert "3.6 times slower, 1 track lost" in goals["found"][2]
     unmeasured = tables_compression.goals(table, ways, faster, NOTHING)
     assert unmeasured["met"].tolist()[-2:] == ["not measured"] * 2
 
@@ -145,8 +193,9 @@ def test_what_is_said_names_machine_and_spread(result, table, times):
     assert "with AVX2, AVX512-VNNI" in line and "runs waited 50% of the time" in line
     agreement = tables_compression.agreement(result, variants=VARIANTS)
     line = words_compression.exports_line(agreement, times)
-    assert "of 8 files that were written as they are, 0 give every clip the same label" in line
-    assert "of 1 files that were rounded to eight bits on the way into the file, 0 give" in line
+    assert ". Of 8 files written as the network is, 0 give every clip the same label" in line
+    assert ". Of 1 file rounded to eight bits on the way into the file, 0 give" in line
+    assert "a single training with seed 0;" in words_compression.training_line(result)
     assert "800 ms" not in words_compression.bundle_line(measured, times)
     assert tables_compression.not_measured(measured, VARIANTS)["runtime"].tolist() == ["ExecuTorch"]
 

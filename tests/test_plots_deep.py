@@ -42,6 +42,9 @@ def test_learning_curves_have_one_panel_a_system_or_length(lengths):
     figure = plots_deep.learning_curves(strict, title="curves")
     titles = [a.get_title(loc="left") for a in figure.axes if a.get_visible()]
     assert len(titles) == 8 and titles[0] == "9-layer CNN, MFCC, 1 s"
+    # These systems augment nothing, so the legend must not speak of it.
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[:2] == ["training (batches as trained on)", "validation"]
     assert texts(plots_deep.learning_curves(curves.iloc[:0], title="none"))
 
 
@@ -53,7 +56,7 @@ def test_a_single_epoch_is_drawn_as_a_point():
 
 
 def test_occlusion_maps_are_centred_at_zero_with_low_bands_below():
-    heard = made_up.heard()
+    heard = [track | {"model": "fusion"} for track in made_up.heard()]
     figure = plots_deep.occlusion(heard, band_hz=inputs.mel_centres(80), title="heard")
     images = [axis.images[0] for axis in figure.axes if axis.images and axis.get_title(loc="left")]
     assert len(images) == 10
@@ -63,7 +66,10 @@ def test_occlusion_maps_are_centred_at_zero_with_low_bands_below():
     labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     assert labels == ["200", "1,000", "3,000", "8,000"]
     line = words_deep.occlusion_line(heard, band_hz=inputs.mel_centres(80))
-    assert "Hz costs most" in line and "it recognises 6" in line
+    assert line.startswith(f"The network asked is **{tables_deep.title('fusion')}**. Of each genre")
+    assert "Hz costs most" in line and "recognises" not in line
+    assert words_deep.occlusion_title(heard).endswith(": ResNet18 + LSTM, joined")
+    assert words_deep.occlusion_title([]) == "What the network listens to"
     assert texts(plots_deep.occlusion([], band_hz=inputs.mel_centres(80), title="none"))
 
 

@@ -16,6 +16,7 @@ from genre_utils import (
     experiments,
     plots_generalization,
     project,
+    results,
     robustness,
     shipping,
 )
@@ -252,7 +253,7 @@ def assert_page(heard, outputs, data):
     options = {"n_boot": 50, "called": "home"}
     made = {
         "accuracy": tables.accuracy(heard, home, data, **options),
-        "loss": tables.home_and_away(heard, home, other, known_copies=["x"], n_boot=50),
+        "loss": tables.home_and_away(heard, home, other, data, known_copies=["x"], n_boot=50),
         "genres": tables.by_genre(heard, home),
         "reliability": tables.reliability(heard, home, called="home"),
         "abstention": tables.abstention(heard, home, **options),
@@ -308,12 +309,35 @@ def test_the_whole_page(there, shipped):
     same = shipped["y_true"].isin(KNOWN[:2]).sum()
     assert accuracy.loc[("home, same genres", "all genres"), "n_tracks"] == same
     assert accuracy.loc[("other", "genres there are"), "chance"] == 0.5
+    whole = accuracy.loc[("whole clips", "all genres")]
+    assert whole["of_valid"] == 3 and accuracy.loc[("other", "all genres"), "of_valid"] == 0
+    assert "whole clips (3 of 9 of the validation part)" in set(
+        tables.accuracy_to_read(made["accuracy"])["music"]
+    )
+    assert (
+        "whole clips (3 of 9 of the validation part)"
+        in tables.abstention_to_read(made["abstention"]).index
+    )
+    for said in (
+        words.calibration_line(made["accuracy"]),
+        words.abstention_line(made["abstention"], at_least=0.5),
+    ):
+        chose_nothing, flattered = said.split("Validation tracks chose the epoch")
+        assert "home" in chose_nothing and "other" in chose_nothing
+        assert "whole clips (3 of 9" in flattered and "whole clips" not in chose_nothing
     loss = made["loss"].set_index("answers")
     for answers in (tables.EVERY, tables.SHARED):
         row = loss.loc[answers]
         assert row["difference"] == pytest.approx(row["away"] - row["home"])
         assert row["low"] <= row["difference"] <= row["high"]
         assert row["away"] == accuracy.loc[("other", answers), "accuracy"]
+        away, home = accuracy.loc[("other", answers)], accuracy.loc[("home, same genres", answers)]
+        below = np.hypot(
+            away["accuracy"] - away["accuracy_artist_low"],
+            home["accuracy_artist_high"] - home["accuracy"],
+        )
+        assert row["artist_low"] == pytest.approx(row["difference"] - below)
+    assert "drawing artists" in words.answer(made["accuracy"], made["loss"], made["damages"])
 
 
 def test_other_networks_that_heard_music_from_elsewhere(there, shipped):
@@ -336,7 +360,8 @@ def test_other_networks_that_heard_music_from_elsewhere(there, shipped):
     found = robustness.other_networks(there)
     assert set(found.predictions["model"]) == {"resnet_small"}
     home = robustness.at_home(heard, there)
-    loss = tables.home_and_away(heard, home, found, known_copies=["blues-3"], n_boot=50)
+    gtzan = datasets.load("gtzan")
+    loss = tables.home_and_away(heard, home, found, gtzan, known_copies=["blues-3"], n_boot=50)
     same = loss.set_index(["model", "answers"])["difference"]
     for answers in (tables.EVERY, tables.SHARED):
         assert same["resnet_small", answers] == pytest.approx(same["tiny", answers])
@@ -370,7 +395,63 @@ def test_a_difference_of_equal_parts_is_symmetric():
     score = {"accuracy": 0.5, "accuracy_low": 0.4, "accuracy_high": 0.6}
     found = tables.difference(score, score)
     assert found["difference"] == 0 and found["high"] == pytest.approx(np.hypot(0.1, 0.1))
-    assert found["low"] == -found["high"]
+    assert found["low"] == -found["high"] and np.isnan(found["artist_low"])
+    by_artist = score | {"accuracy_artist_low": 0.2, "accuracy_artist_high": 0.7}
+    found = tables.difference(by_artist, by_artist)
+    assert found["artist_high"] == pytest.approx(np.hypot(0.2, 0.3)) == -found["artist_low"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (-0.136, "-0.14"),
+        (-0.00369, "-0.004"),
+        (-0.00086, "-0.001"),
+        (0.0003, "+0.0003"),
+        (0.0, "0.00"),
+        (-0.0, "0.00"),
+        (-1e-17, "0.00"),
+    ],
+)
+def test_what_is_not_zero_does_not_look_like_it(value, text):
+    assert results.signed(value) == text
+
+
+def losses(**changes):
+    row = {"title": "net", "difference": -0.14, "low": -0.26, "high": -0.0037}
+    row |= {"artist_low": -0.31, "artist_high": 0.05} | changes
+    return pd.DataFrame([row | {"answers": answers} for answers in (tables.EVERY, tables.SHARED)])
+
+
+def test_losses_are_counted_by_tracks_and_by_artists():
+    line = words.loss_line(losses())
+    assert "net -0.14 (-0.26 to -0.004; drawing artists -0.31 to +0.05) among all genres" in line
+    assert "In 2 of these 2 comparisons" in line and "in 0 when whole artists are" in line
+    unknown = words.loss_line(losses(artist_low=np.nan, artist_high=np.nan))
+    assert "Who the artists are is not known" in unknown and "drawing artists" not in unknown
+
+
+def test_an_answer_says_whether_a_loss_may_be_luck(there, shipped):
+    made = assert_page(run(there), there, datasets.load("gtzan"))
+    for changes, said in (
+        ({}, "there: with so few artists, luck alone could do it."),
+        ({"artist_high": -0.01}, "there: more than luck, whether tracks or artists are drawn."),
+        ({"artist_high": np.nan, "artist_low": np.nan}, "there. "),
+    ):
+        answer = words.answer(made["accuracy"], losses(**changes), made["damages"])
+        assert f"among those that are {said}" in answer
+
+
+def test_damages_are_told_in_words():
+    row = {"music": "clips", "damage": "noise, 0 dB", "n_tracks": 9, "difference": -0.5}
+    row |= {"low": -0.6, "high": -0.4, "same_answer": 0.1, "confidence": 0.6, "accuracy": 0.1}
+    table = pd.DataFrame([row | {"unlike": 0.1, "accuracy_as_it_is": 0.6}])
+    table = pd.concat([table, table.assign(damage="8,000 Hz", unlike=0.2)], ignore_index=True)
+    for line in (words.damage_line(table), words.steady_line(table), words.warned_line(table)):
+        assert "noise as loud as the music (0 dB)" in line and "sampled at 8,000 Hz" in line
+    assert list(tables.damages_to_read(table).index)[1] == "sampled at 8,000 Hz"
+    assert set(tables._DAMAGES) <= set(damage.DAMAGES)
+    assert tables.damage_title("telephone band") == "telephone band"
 
 
 @pytest.mark.real_data

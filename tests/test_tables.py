@@ -123,3 +123,19 @@ def test_models_are_described_in_their_order():
     table = tables.models(list(CLASSICAL))
     assert list(table["model"]) == list(CLASSICAL)
     assert "55" in table.set_index("model").loc["knn", "grid"]
+
+
+def test_the_answer_compares_numbers_of_the_same_tracks():
+    """Segments of a few clips with sound are no match for those of all tracks in the table."""
+    rows = [
+        ("table", 10.0, "fault_filtered", "track", 0.5, 290),
+        ("table", 10.0, "segment_random", "segment", 0.8, 1000),
+        ("audio", 3.0, "segment_random", "segment", 0.97, 100),
+    ]
+    names = ["source", "segment_s", "protocol", "unit", "accuracy", "n_tracks"]
+    accuracy = pd.DataFrame(rows, columns=names).assign(model="svm", title="SVM")
+    accuracy["accuracy_low"], accuracy["accuracy_high"] = accuracy["accuracy"], accuracy["accuracy"]
+    chosen = {"model": "svm", "source": "table", "segment_s": 10.0}
+    nothing = accuracy.iloc[:0]
+    text = words.baseline_answer(accuracy, nothing, nothing, best=chosen, protocol="fault_filtered")
+    assert "segments of 1000 tracks give up to 0.80" in text and "0.97" not in text

@@ -1,5 +1,6 @@
 import io
 from dataclasses import replace
+from functools import partial
 
 import made_up_networks as made_up
 import numpy as np
@@ -101,10 +102,30 @@ def test_the_refit_is_a_row_of_its_own_and_the_last_epoch_is_not(dataset):
     table = tables_deep.systems(accuracy)
     assert list(table["system"]) == ["CNN, 3-s chunks", "CNN, 3-s chunks (refit on both parts)"]
     assert table["track_random, per track"].eq("not run: only fault_filtered").all()
-    both = tables_deep.validation_part(accuracy)
-    assert list(both.columns) == list(tables_deep.STAGE_TITLES.values()) and len(both) == 1
-    line = words_deep.validation_part_line(accuracy, protocol="fault_filtered")
-    assert "training and validation part: +0.000 on average" in line
+
+
+def test_a_validation_part_is_judged_on_the_seeds_that_both_stages_have():
+    make = partial(made_up.study, protocols=("fault_filtered",))
+    several = make({"cnn": 0, "cnn_gru": 0.5})
+    once = make({"cnn": 0, "cnn_gru": 0}, stages=("last",), seeds=(0,))
+    alone = make({"cnn": 3}, stages=("refit",), seeds=(0,))
+    rows = pd.concat([part.predictions for part in (several, once, alone)], ignore_index=True)
+    table = tables_deep.validation_part(replace(several, predictions=rows), n_boot=20)
+    assert len(table) == 3 and set(table["seeds"]) == {"0"}
+    last = tables_deep.STAGE_TITLES["last"]
+    gru = row_of(table, model="cnn_gru", stage=last)
+    first = tables.predictions_of(several, model="cnn_gru", seed=0)
+    assert gru["accuracy_against"] == pytest.approx(
+        (evaluation.labels(first) == first["y_true"]).mean()
+    )
+    assert row_of(table, model="cnn", stage=last)["difference"] == 0
+    line = words_deep.validation_part_line(table, protocol="fault_filtered")
+    mean, least = gru["difference"] / 2, gru["difference"]
+    assert least < 0
+    assert f"{last}: {mean:+.3f} on average over 2 systems (from {least:+.3f} to 0.000)" in line
+    assert line.endswith(" (CNN, 3-s chunks alone).")
+    assert "both with and without" in words_deep.validation_part_line(table, protocol="-")
+    assert tables_deep.validation_part(several, n_boot=20).empty
 
 
 def test_a_system_that_was_never_possible_says_why(dataset, study):
@@ -180,6 +201,8 @@ def test_seeds_are_averaged_only_where_all_were_trained_on_the_same_tracks(study
     three = row_of(
         accuracy, model="fusion (mean over seeds)", protocol="fault_filtered", unit="track"
     )
+    # Beside the mean of the seeds' accuracies, which the system's own row shows.
+    assert three["title"] == f"{one['title']} (probabilities of its seeds averaged)"
     assert three["accuracy"] > one["accuracy"] and three["n_parameters"] == 3 * one["n_parameters"]
 
 
@@ -204,7 +227,11 @@ def test_a_setting_that_does_not_fit_its_training_part_says_why(study):
     assert "Budget of 12 epochs, regularised (random crops" in table["why"].iloc[0]
     assert "validation loss was lowest at epoch 9 of 12 trained" in table["why"].iloc[0]
     assert "in the last fifth of these" in table["why"].iloc[1]
-    assert words_deep.underfitting(table).startswith("2 settings below")
+    line = words_deep.underfitting(table)
+    assert line.startswith("2 settings below") and "unaltered items" in line
+    trees = replace(poor, runs=poor.runs.assign(history=[[]] * len(poor.runs)))
+    why = tables_deep.underfitted(trees)["why"].iloc[0]
+    assert "limited in number and depth, too little to fit 400 items" in why
 
 
 def test_fusion_is_compared_with_each_branch_and_with_the_claim(study):
@@ -216,6 +243,11 @@ def test_fusion_is_compared_with_each_branch_and_with_the_claim(study):
         assert row["difference"] == pytest.approx(row["accuracy"] - row["accuracy_against"])
     answer = words_deep.fusion_answer(table)
     assert answer.count("McNemar") == 3 and "published gain of +0.10" in answer
+    assert set(table["n_seeds"]) == {3}
+    assert answer.count("mean over 3 seeds") == 3
+    assert answer.count("McNemar's test on the answers of the 3 seeds averaged: p = ") == 3
+    single = words_deep.fusion_answer(table.assign(n_seeds=1))
+    assert "seeds" not in single and single.count("McNemar's test: p = ") == 3
     nothing = tables_deep.fusion(study, joined="cnn", branches=BRANCHES, n_boot=10, claim=0.1)
     assert nothing.empty and "could not be compared" in words_deep.fusion_answer(nothing)
 
@@ -232,6 +264,29 @@ def test_the_better_branch_is_chosen_without_the_test_part(study):
         replace(study, runs=runs), joined="fusion", branches=BRANCHES, n_boot=10, claim=0.1
     )
     assert set(table.loc[table["better_branch"], "baseline"]) == {"resnet18_mel"}
+
+
+def test_a_pair_says_how_many_seeds_it_rests_on(study):
+    rows = study.predictions
+    once = rows[(rows["model"] != "lstm_mfcc") | (rows["seed"] == 0)]
+    table = tables_deep.compared(
+        replace(study, predictions=once),
+        [["fusion", "lstm_mfcc"], ["fusion", "resnet18_mel"]],
+        n_boot=10,
+        protocols=["fault_filtered"],
+    )
+    assert table.set_index("baseline")["n_seeds"].to_dict() == {"lstm_mfcc": 1, "resnet18_mel": 3}
+
+
+def test_mistakes_are_counted_among_the_answers_of_all_seeds(study):
+    rows = tables.predictions_of(study, model="lstm_mfcc", protocol="fault_filtered")
+    table = tables_deep.confused_pairs(rows)
+    assert list(table.columns) == [
+        "true", "predicted", "share", "n", "n_answers", "n_tracks", "n_seeds",
+    ]  # fmt: skip
+    first = table.iloc[0]
+    assert (first["n_answers"], first["n_tracks"], first["n_seeds"]) == (12, 4, 3)
+    assert first["share"] == pytest.approx(first["n"] / 12)
 
 
 def test_pairs_on_different_tracks_are_not_compared(study):
@@ -264,8 +319,24 @@ def test_genres_and_costs_are_told_for_each_length(lengths):
     assert genres.groupby("segment_s")["genre"].nunique().tolist() == [10, 10, 10]
     costs = tables_deep.costs(accuracy, models=["cnn9"], protocol="fault_filtered")
     assert list(costs["segment_s"]) == [3.0, 10.0, 30.0] and costs["fit_s"].notna().all()
-    wide = tables_deep.by_length(accuracy, models=["cnn9"], unit="segment")
-    assert wide.loc[(tables_deep.title("cnn9"), 30.0), "segment_random"] == "not possible"
+
+
+def test_what_has_no_number_at_a_length_was_not_run_or_is_not_possible(lengths):
+    _, accuracy = lengths
+    cnn = tables_deep.title("cnn9")
+    table = partial(tables_deep.by_length, models=["cnn9"], unit="segment")
+    noted = accuracy["reason"].notna()
+    # Two groups of runs that ask for the same note the same reason.
+    wide = table(pd.concat([accuracy, accuracy[noted]]))
+    assert wide.loc[(cnn, 30.0), "segment_random"].startswith("not possible: it needs at least two")
+    wide = table(accuracy[~noted])
+    assert wide.loc[(cnn, 30.0), "segment_random"] == "not possible: a clip is one such segment"
+    random = accuracy["protocol"] == "track_random"
+    few = accuracy[~random | (accuracy["segment_s"] == 3.0)]
+    assert table(few)["track_random"].eq("not run").tolist() == [False, True, True]
+    line = partial(words_deep.one_length_line, models=["cnn9"])
+    assert line(few) == "Run at one length only, to save time: `track_random` (3 s)."
+    assert line(accuracy) == "No protocol was run at one length only."
 
 
 def test_confusions_of_what_is_possible_are_scored_as_the_field_does(study, lengths):
@@ -343,9 +414,21 @@ def test_the_length_answer_speaks_of_both_protocols_and_the_chosen_length(length
     )
     for part in ("`segment_random`, per segment", "`fault_filtered`, per track", "would choose"):
         assert part in answer
-    assert "in 80 at 3 s of 100 cases" in answer and "0.50 times" in answer
+    assert "in 80 at 3 s of 100 cases" in answer
+    assert "By Euclidean distance, two segments of a track are 0.50 times" in answer
     alt = words_deep.length_alt(accuracy, models=["cnn9"], protocols=["segment_random"])
     assert "at 3 s" in alt and "at 10 s" in alt
+
+
+def test_lengths_near_the_best_are_named_one_by_one(lengths):
+    _, accuracy = lengths
+    scores = {3.0: 0.5, 10.0: 0.3, 30.0: 0.48}
+    accuracy = accuracy.assign(accuracy=accuracy["segment_s"].map(scores))
+    accuracy["accuracy_high"] = accuracy["accuracy"] + 0.04
+    empty = pd.DataFrame({"distance": [], "relation": [], "n_pairs": [], "segment_s": []})
+    names = {"network": "cnn9", "leaky": "fault_filtered", "honest": "fault_filtered"}
+    answer = words_deep.length_answer(accuracy, empty, **names)
+    assert "at 3 s (others whose interval reaches it: 30 s)" in answer
 
 
 def test_budget_and_raw_lines():

@@ -242,3 +242,20 @@ def test_a_taught_network_stands_beside_the_same_one_taught_by_labels_alone():
     assert "From labels alone it reaches 0.60 (0.50–0.70) (mean over 5 seeds)" in line
     assert "From labels alone" not in words_transfer.distilled_line(table[1:])
     assert words_transfer.distilled_line(table[:1]).startswith("No network was taught")
+
+
+def test_every_look_at_the_test_part_is_told():
+    uses = pd.DataFrame(
+        [
+            ("07_headlines", stacking.SCRATCH, "final", 1),
+            ("07_members", "svm_tags", "final", 1),
+            ("05_sequence_models", "cnn", "final", 7),
+        ],
+        columns=["study", "model", "stage", "times"],
+    )
+    assert words_transfer.looks_line(uses).endswith("on the test part once.")
+    again = pd.concat([uses, uses, uses[:1].assign(model="an_earlier_one")])
+    line = words_transfer.looks_line(again)
+    assert "*all joined, without pretraining* 2 times" in line
+    assert "1 time what is no headline any more" in line and "1 member 2 times together" in line
+    assert words_transfer.looks_line(uses[2:]) == "No headline has been scored on a test part here."
