@@ -5,6 +5,7 @@ a data set has faults), 2 wrong input.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,9 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
     except ProjectError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever read the lines, such as `head`, has enough; nothing may try to write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except ModuleNotFoundError as error:
         extra = "demo" if options.run is demo_command.run else "study"
         advice = f"install the extra '{extra}': pip install 'genre_utils[{extra}]'"

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from genre_utils import project
 from genre_utils.cli import main
 
 TRACKS = """track_id,genre,artist_id
@@ -193,6 +194,20 @@ def test_help_loads_nothing_heavy():
     )
     assert done.returncode == 0, done.stderr
     assert "leakage" in done.stdout and "info" in done.stdout
+
+
+def test_a_reader_that_has_enough_gets_no_traceback(tmp_path):
+    (tmp_path / "tracks.csv").write_text(TRACKS)
+    (tmp_path / "split.csv").write_text(f"track_id,part\n{CLEAN}")
+    words = ["-m", "genre_utils", "leakage", "split.csv", "--tracks", "tracks.csv"]
+    environment = os.environ | {"PYTHONPATH": str(project.root())}
+    child = subprocess.Popen(
+        [sys.executable, *words], cwd=tmp_path, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    child.stdout.close()
+    said = child.stderr.read()
+    assert child.wait(timeout=60) == 1 and said == ""
 
 
 # ---- features and split
