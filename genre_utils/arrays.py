@@ -37,7 +37,8 @@ def kept(file: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
     try:
         return np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        X = compute()
+        pass
+    X = compute()
     write(file, X)
     return X
 

@@ -119,7 +119,7 @@ def _in_decibels(
     frame = pd.DataFrame(
         describe((x.astype(np.float32) / 255 - 1) * range_db + peak_db), index=scales.index
     )
-    recipe = (name, _TEXTURE_RECIPE, str(picture_scale.RECIPE), "dB")
+    recipe = (name, _TEXTURE_RECIPE, str(picture_scale.RECIPES[data.source]), "dB")
     return Block(frame, project.text_digest(*recipe, data.digest, *scales.index))
 
 
@@ -196,7 +196,7 @@ def _musicnn_layer(music: Dataset, learnt_from: Dataset, *, layer: str) -> Block
     network = _musicnn()
     data = inputs.load(music, "picture")
     pictures, scales = _with_scales(music, data, source="picture")
-    recipe = f"{musicnn.RECIPE}.{picture_scale.RECIPE}"
+    recipe = f"{musicnn.RECIPE}.{picture_scale.RECIPES['picture']}"
     digest = project.text_digest(musicnn.WEIGHTS_SHA256, recipe, data.digest, *scales.index)
 
     def described() -> np.ndarray:

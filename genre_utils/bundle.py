@@ -19,7 +19,7 @@ import numpy as np
 import onnxruntime
 
 from genre_utils import __version__, gtzan_spectrogram
-from genre_utils.project import ProjectError, write_atomic
+from genre_utils.project import ProjectError, file_digest, write_atomic
 
 FORMAT = 1
 """Version of the layout; raised when older code cannot read a bundle any more."""
@@ -192,6 +192,11 @@ class Bundle:
     size: int
     digest: str
     network: "Network"
+
+    @property
+    def network_digest(self) -> str:
+        """SHA-256 of the network alone, whatever its card says."""
+        return file_digest(self.folder / "network.onnx")
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Return the calibrated probability of each genre.

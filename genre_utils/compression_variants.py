@@ -67,7 +67,10 @@ class Variant:
 
     @property
     def origin(self) -> str | None:
-        """What it was made of, or what taught it; None where it had nothing but labels."""
+        """The network that its line began with, or the teacher of that line's first.
+
+        This may be further back than `parent`. None where it had nothing but labels.
+        """
         taught = any(lesson.soft or lesson.teacher for lesson in self.lessons)
         return self.teacher if self.parent or taught else None
 
@@ -241,7 +244,7 @@ VARIANTS = {
             "resnet18_mel", (Int8(),), parent="resnet18_slim", teacher="resnet18_mel",
         ),
         Variant(
-            "resnet_small", "Small ResNet", "the best single network without pretraining",
+            "resnet_small", "Small ResNet", "the network that is best inside the training part",
             "resnet_small", (Train(_lesson_of("resnet_small")),),
         ),
         Variant(

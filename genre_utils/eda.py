@@ -719,12 +719,24 @@ def fault_counts(findings: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        One row a fault: ``fault, severity, n_findings, n_files, example``.
+        One row a fault: ``fault, severity, n_findings, n_files, example`` (the reason of the
+        worst finding).
     """
-    counts = findings.groupby(["fault", "severity"], sort=False, dropna=False).agg(
-        n_findings=("fault", "size"), n_files=("file", "nunique"), example=("reason", "first")
+    counts = (
+        _worst_first(findings)
+        .groupby(["fault", "severity"], sort=False, dropna=False)
+        .agg(n_findings=("fault", "size"), n_files=("file", "nunique"), example=("reason", "first"))
     )
     return counts.sort_values("n_findings", ascending=False, kind="stable").reset_index()
+
+
+def _worst_first(findings: pd.DataFrame) -> pd.DataFrame:
+    """Order findings so that the worst of each kind comes first."""
+    size = findings["value"].astype(float)
+    # The larger, the worse, but for a clip's length.
+    badness = size.abs().where(findings["fault"].ne("short"), -size)
+    ordered = findings.assign(badness=badness)
+    return ordered.sort_values("badness", ascending=False, kind="stable").drop(columns="badness")
 
 
 def faulty_tracks(findings: pd.DataFrame) -> set[str]:
@@ -782,14 +794,11 @@ def worst_cases(findings: pd.DataFrame, dataset: Dataset, *, n_cases: int) -> pd
         " = ".join(sorted(str(end) for end in ends if pd.notna(end)))
         for ends in zip(rows["track_id"], rows["partner"], strict=True)
     ]
-    # The larger, the worse, but for a clip's length.
-    badness = rows["value"].abs().where(rows["fault"].ne("short"), -rows["value"])
-    rows = rows.assign(badness=badness).sort_values("badness", ascending=False, kind="stable")
-    rows = rows.drop_duplicates("pair")
+    rows = _worst_first(rows).drop_duplicates("pair")
     rows["turn"] = rows.groupby("fault").cumcount()
     rows = rows.sort_values(["turn", "fault"], kind="stable").head(n_cases)
     rows["value"] = rows["value"].replace(np.inf, np.nan)
-    return rows.drop(columns=["pair", "turn", "badness"]).reset_index(drop=True)
+    return rows.drop(columns=["pair", "turn"]).reset_index(drop=True)
 
 
 @dataclass(frozen=True)

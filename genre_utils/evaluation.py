@@ -100,6 +100,10 @@ def summary(
 ) -> dict[str, float]:
     """Return accuracy and macro F1 of one configuration, with 95 % intervals.
 
+    Intervals come from a bootstrap. Where every item is right, or none is, all draws are
+    alike and it would shrink to a point; Wilson's interval (see `recall_by_genre`) stands
+    there instead, with as many observations as tracks, or artists, are drawn.
+
     Parameters
     ----------
     rows : pd.DataFrame
@@ -134,8 +138,8 @@ def summary(
     drawn = _resample(_counts(clusters, true, predicted, len(genres)), n_boot, seed)
     drawn_accuracy, drawn_f1 = _scores(drawn, len(genres))
     result = {"n_items": len(rows), "n_tracks": len(track_ids)}
-    result |= _with_interval("accuracy", accuracy[0], drawn_accuracy)
-    result |= _with_interval("macro_f1", macro_f1[0], drawn_f1)
+    result |= _with_interval("accuracy", accuracy[0], drawn_accuracy, len(track_ids))
+    result |= _with_interval("macro_f1", macro_f1[0], drawn_f1, len(track_ids))
     if artists is None:
         return result
 
@@ -149,7 +153,8 @@ def summary(
         ]
         of_cluster = pd.factorize(pd.MultiIndex.from_tuples(names), sort=True)[0]
         counts = _counts(of_cluster[clusters], true, predicted, len(genres))
-        low, high = _interval(_scores(_resample(counts, n_boot, seed), len(genres))[0])
+        drawn_accuracy, _ = _scores(_resample(counts, n_boot, seed), len(genres))
+        low, high = _interval(accuracy[0], drawn_accuracy, len(counts))
     result |= {"accuracy_artist_low": low, "accuracy_artist_high": high, "n_artists": n_artists}
     return result
 
@@ -342,7 +347,7 @@ def paired(
     clusters, track_ids = pd.factorize(items[0].index.get_level_values("track_id"), sort=True)
     sums = np.bincount(clusters, weights=difference)
     drawn = _resample(np.column_stack([sums, np.bincount(clusters)]), n_boot, seed)
-    low, high = _interval(drawn[:, 0] / drawn[:, 1])
+    low, high = _quantiles(drawn[:, 0] / drawn[:, 1])
     return {
         "difference": float(difference.mean()),
         "low": low,
@@ -425,13 +430,21 @@ def _scores(counts: np.ndarray, n_genres: int) -> tuple[np.ndarray, np.ndarray]:
     return accuracy, f1.sum(axis=1) / (seen > 0).sum(axis=1)
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+def _quantiles(drawn: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return float(low), float(high)
 
 
-def _with_interval(name: str, value: float, drawn: np.ndarray) -> dict[str, float]:
-    low, high = _interval(drawn)
+def _interval(share: float, drawn: np.ndarray, n_drawn: int) -> tuple[float, float]:
+    """Return the interval of a share: from draws, or Wilson's where all draws are alike."""
+    if share in (0, 1):
+        low, high = _wilson(pd.Series([float(share)]), pd.Series([n_drawn]))
+        return float(low[0]), float(high[0])
+    return _quantiles(drawn)
+
+
+def _with_interval(name: str, value: float, drawn: np.ndarray, n_drawn: int) -> dict[str, float]:
+    low, high = _interval(value, drawn, n_drawn)
     return {name: float(value), f"{name}_low": low, f"{name}_high": high}
 
 

@@ -548,7 +548,7 @@ class ClassicalWork:
         genres = self.dataset.genres
         y = pd.Categorical(items["genre"], categories=genres).codes.astype(int)
         X_train, y_train = self.table.X[split.train], y[split.train]
-        folds = splits.folds_within(items, split.train, seed=unit.seed)
+        folds = splits.folds_within(items, split, seed=unit.seed)
 
         searches = []
         if model.tuned:

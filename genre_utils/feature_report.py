@@ -111,6 +111,11 @@ def standardised_rows(pictures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return shown
 
 
+def below_loudest(pictures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return pictures in decibels relative to the loudest point of each."""
+    return {title: picture - picture.max() for title, picture in pictures.items()}
+
+
 def feature_tables(dataset: Dataset, lengths: list[float]) -> dict[float, features.FeatureTable]:
     """Return the feature tables that this data set can give, by segment length in seconds."""
     from_audio = [length for length in lengths if length not in dataset.tables]

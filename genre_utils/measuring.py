@@ -208,9 +208,9 @@ def _rounded(value):
 
 
 def _bundle_digest() -> str:
-    """Return the digest of the shipped network: what its card says changes no time."""
+    """Return the digest of the shipped network; nothing where there is none."""
     try:
-        return project.file_digest(bundle.default().folder / "network.onnx")
+        return bundle.default().network_digest
     except bundle.BundleError:
         return ""
 

@@ -26,8 +26,8 @@ STATISTICS = (
 )  # fmt: skip
 """Features of the public table that the range changes."""
 
-RECIPE = 1
-"""Raised when the same pictures and tables begin to give other scales."""
+RECIPES = {"picture": 1, "audio": 2}
+"""By source, raised when the same pictures and tables, or sound, begin to give other scales."""
 
 _STEP_DB = 1.0
 _ROLLOFF = 0.85

@@ -91,11 +91,10 @@ class Request:
 
     def pages_are_fresh(self) -> bool:
         """Tell whether the pages to read are there, and of the study as it is."""
-        try:
-            made_from = staleness.pages_record(self.outputs).read_text()
-        except FileNotFoundError:
+        record = staleness.pages_record(self.outputs)
+        if not (record.is_file() and record.with_name("index.html").is_file()):
             return False
-        return made_from == staleness.pages_digest(self.outputs)
+        return record.read_text() == staleness.pages_digest(self.outputs)
 
     def why_stale(self, notebook: Notebook) -> str | None:
         """Return why a notebook must run, or None."""

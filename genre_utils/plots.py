@@ -6,6 +6,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+
+from genre_utils.results import brief
 
 PROTOCOL_TITLES = {
     "segment_random": "segments\nat random",
@@ -262,36 +265,57 @@ def importance(table: pd.DataFrame, *, title: str, top: int = 15) -> Figure:
 
 
 @styled
-def series_gallery(pictures: dict[str, np.ndarray], *, seconds: float, ylabel: str) -> Figure:
-    """Draw one time-frequency picture a genre, low bands at the bottom.
+def series_gallery(
+    pictures: dict[str, np.ndarray],
+    *,
+    seconds: float,
+    ylabel: str,
+    unit: str,
+    limits: tuple[float, float],
+    colours: str = "magma",
+) -> Figure:
+    """Draw one time-frequency picture a genre, low bands at the bottom, on one scale.
 
     Parameters
     ----------
     pictures : dict of str to np.ndarray [shape=(n_bands, n_frames)]
-        Title → picture.
+        Title → picture; all with equally many bands, which are counted from 1.
     seconds : float
         Length of each picture.
     ylabel : str
         What the vertical axis counts.
+    unit : str
+        What the colours stand for.
+    limits : tuple of float
+        Values of the first and the last colour.
+    colours : str
+        Name of the colour map.
     """
     if not pictures:
         return nothing("no audio here")
     columns = min(5, len(pictures))
     rows = -(-len(pictures) // columns)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(2.3 * columns, 2.0 * rows), sharex=True, sharey=True, squeeze=False
-    )
+        rows, columns, figsize=(2.3 * columns + 0.7, 2.0 * rows), sharex=True, sharey=True,
+        squeeze=False,
+    )  # fmt: skip
     for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=False):
-        axis.imshow(
-            picture, origin="lower", aspect="auto", cmap="magma", interpolation="nearest",
-            extent=(0, seconds, 0, picture.shape[0]),
+        drawn = axis.imshow(
+            picture, origin="lower", aspect="auto", cmap=colours, interpolation="nearest",
+            extent=(0, seconds, 0.5, len(picture) + 0.5), vmin=limits[0], vmax=limits[1],
         )  # fmt: skip
         axis.set_title(title, fontsize=10)
         axis.grid(visible=False)
+    n_bands = len(picture)
+    few = MaxNLocator(3, steps=[1, 5, 10])
+    between = [n for n in few.tick_values(1, n_bands) if 1.1 < n < 0.9 * n_bands]
+    axes[0][0].set_yticks([1, *between, n_bands])
+    axes[0][0].xaxis.set_major_locator(few)
     for axis in axes.flat[len(pictures) :]:
         axis.set_visible(False)
     figure.supxlabel("seconds", fontsize=10)
     figure.supylabel(ylabel, fontsize=10)
+    figure.colorbar(drawn, ax=axes, label=unit, fraction=0.03, pad=0.01, aspect=30)
     return figure
 
 
@@ -309,7 +333,7 @@ def cost_bars(table: pd.DataFrame, *, title: str) -> Figure:
     table = table.sort_values("milliseconds")
     figure, axes = plt.subplots(figsize=(7, 0.32 * len(table) + 1))
     bars = axes.barh(table["feature_group"], table["milliseconds"], color=PALETTE[0])
-    axes.bar_label(bars, fmt="%.0f", padding=3, fontsize=9)
+    axes.bar_label(bars, fmt=brief, padding=3, fontsize=9)
     axes.set_xlabel("milliseconds for one clip, one core")
     axes.grid(axis="y", visible=False)
     axes.set_title(title)

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 from matplotlib.ticker import LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
@@ -139,7 +140,10 @@ def _draw_legends(axis, families: Sequence[tuple[str, str]], ms: pd.Series):
 
 
 def _label(axis, names, points, areas, colors, *, lines, legend) -> None:
-    """Write each name, by its point's position, where it covers no point, line or other name."""
+    """Write each name, by its point's position, where it covers no point, line or other name.
+
+    The line that leads to its point crosses no other name either, where there is room.
+    """
     figure = axis.figure
     figure.canvas.draw()
     figure.set_layout_engine("none")  # names are placed in a figure that stays as it is
@@ -154,6 +158,7 @@ def _label(axis, names, points, areas, colors, *, lines, legend) -> None:
     if legend:
         taken.append(legend.get_window_extent(renderer))
     room = axis.get_window_extent(renderer)
+    written, leaders = [], []
     for at, name in names.items():
         point, color = pixels[at], colors[at]
         text = axis.annotate(
@@ -162,18 +167,34 @@ def _label(axis, names, points, areas, colors, *, lines, legend) -> None:
             arrowprops={"arrowstyle": "-", "color": color, "alpha": 0.5, "linewidth": 0.6},
         )  # fmt: skip
         box = text.get_window_extent(renderer)
-        left, bottom = _free_place(point, radii[at], box.width, box.height, taken, room)
+
+        def crossed(box: Bbox, point=point) -> int:
+            leader = _leader(point, box)
+            on_names = sum(leader.intersects_bbox(other) for other in written)
+            return on_names + sum(other.intersects_bbox(box) for other in leaders)
+
+        left, bottom = _free_place(point, radii[at], box.width, box.height, taken, room, crossed)
         # In points, which do not depend on how finely the figure is saved.
         offset = np.array([left - point[0], bottom + box.height / 2 - point[1]])
         text.set_position(tuple(offset * 72 / figure.dpi))
-        taken.append(Bbox.from_bounds(left, bottom, box.width, box.height))
+        written.append(Bbox.from_bounds(left, bottom, box.width, box.height))
+        taken.append(written[-1])
+        leaders.append(_leader(point, written[-1]))
 
 
 _THIN = np.array([[-1, -1], [1, 1]])
 
 
-def _free_place(point, radius, width, height, taken, room) -> tuple[float, float]:
-    """Return the lower left corner of the nearest place that is free, the least covered else."""
+def _leader(point, box: Bbox) -> Path:
+    """Return the line from a name to its point, which is drawn from the name's middle."""
+    return Path([point, [(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2]])
+
+
+def _free_place(point, radius, width, height, taken, room, crossed) -> tuple[float, float]:
+    """Return the lower left corner of the nearest place that is free, the least covered else.
+
+    `crossed` counts the names and lines that a place in the figure would bring into conflict.
+    """
     best, least = None, np.inf
     for distance in radius + np.arange(3, 200, 5):
         for angle in np.deg2rad([0, 180, 90, 270, 35, 325, 145, 215, 60, 300, 120, 240]):
@@ -186,6 +207,7 @@ def _free_place(point, radius, width, height, taken, room) -> tuple[float, float
             if not (room.containsy(box.y0) and room.containsy(box.y1)):
                 continue
             covered = sum(_shared(box, other) for other in taken)
+            covered += width * height * crossed(box)
             if covered == 0:
                 return left, bottom
             if covered < least:

@@ -1,10 +1,13 @@
 """Figures of the studies on networks; they take what `tables_deep` returns."""
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from genre_utils.gtzan_spectrogram import hertz_ticks
 from genre_utils.plots import PALETTE, PROTOCOL_TITLES, errors, nothing, styled
@@ -183,7 +186,7 @@ def segment_length(
         return nothing("no segment length could be answered on this data")
     lengths = sorted(rows["segment_s"].unique())
     figure, axes = plt.subplots(1, 2, figsize=(13, 5), sharey=True)
-    what = {"segment": "Each segment answers", "track": "A track's segments vote"}
+    what = {"segment": "Each segment answers", "track": "A track's segments in the test part vote"}
     for axis, (unit, heading) in zip(axes, what.items(), strict=True):
         ends = []
         for i, protocol in enumerate(protocols):
@@ -194,26 +197,38 @@ def segment_length(
                     & (rows["unit"] == unit)
                 ].sort_values("segment_s")
                 if len(line):
-                    shift = 0.07 * (len(models) * i + j - (len(models) * len(protocols) - 1) / 2)
-                    ends.append(_draw_length(axis, line, lengths, i, j, shift))
-        _label_ends(axis, ends, len(lengths))
+                    aside = len(models) * i + j - (len(models) * len(protocols) - 1) / 2
+                    ends.append(_draw_length(axis, line, i, j, 1.012**aside))
+        _label_ends(axis, ends, 1.2 * lengths[-1])
         axis.axhline(chance, color="0.5", linestyle=":")
         axis.annotate(
-            "guessing", (-0.45, chance), va="bottom", xytext=(0, 2), color="0.4", fontsize=9,
-            textcoords="offset points",
+            "guessing", (0.01, chance), xycoords=("axes fraction", "data"), va="bottom",
+            xytext=(0, 2), textcoords="offset points", color="0.4", fontsize=9,
         )  # fmt: skip
         axis.set_title(heading)
-        axis.set_xticks(range(len(lengths)), [f"{s:g}" for s in lengths])
-        axis.set_xlim(-0.5, len(lengths) - 0.4)
-        axis.set_xlabel("length of a segment in seconds")
+        _length_axis(axis, lengths)
         axis.grid(axis="x", visible=False)
     axes[0].set_ylim(0, 1.02)
     axes[0].set_ylabel("accuracy (95 % interval)")
     return figure
 
 
-def _draw_length(axis, line: pd.DataFrame, lengths: list[float], i: int, j: int, shift: float):
-    x = np.array([lengths.index(s) for s in line["segment_s"]]) + shift
+def _length_axis(axis, lengths: list[float]) -> None:
+    """Let the horizontal axis show lengths of segments, twice as long equally far apart."""
+    axis.set_xscale("log")
+    axis.set_xticks(lengths, [f"{s:g}" for s in lengths])
+    axis.xaxis.set_minor_locator(NullLocator())
+    names = axis.get_xticklabels()
+    for (left, right), (length, longer) in zip(pairwise(names), pairwise(lengths), strict=True):
+        if longer < 1.15 * length:
+            left.set_ha("right")
+            right.set_ha("left")
+    axis.set_xlim(lengths[0] / 1.15, lengths[-1] * 1.15)
+    axis.set_xlabel("length of a segment in seconds (log scale)")
+
+
+def _draw_length(axis, line: pd.DataFrame, i: int, j: int, aside: float) -> tuple:
+    x = line["segment_s"].to_numpy() * aside
     axis.errorbar(
         x, line["accuracy"], errors(line, "accuracy"), color=PALETTE[i], markersize=5,
         marker=_MARKERS[j], linestyle=("-", "--", ":", "-.")[j], capsize=2, elinewidth=1,
@@ -224,14 +239,14 @@ def _draw_length(axis, line: pd.DataFrame, lengths: list[float], i: int, j: int,
     return x[-1], last["accuracy"], f"{last['title']},\n{protocol}", PALETTE[i]
 
 
-def _label_ends(axis, ends: list[tuple], n_lengths: int) -> None:
+def _label_ends(axis, ends: list[tuple], names_at: float) -> None:
     """Write each line's name beside its end, spread so that none covers another."""
     apart, at = 0.085, 1.07
     for x, y, text, colour in sorted(ends, key=lambda end: -end[1]):
         at = min(y, at - apart)
         # The names stand behind the longest length, also of lines that end before it.
         axis.annotate(
-            text, (x, y), xytext=(n_lengths - 0.3, at), va="center", fontsize=8.5, color=colour,
+            text, (x, y), xytext=(names_at, at), va="center", fontsize=8.5, color=colour,
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.4, "linewidth": 0.8},
         )  # fmt: skip
@@ -288,14 +303,13 @@ def costs(table: pd.DataFrame, *, title: str) -> Figure:
         for j, (name, rows) in enumerate(table.groupby("title", sort=False)):
             rows = rows[rows[column] > 0]
             axis.plot(
-                [lengths.index(s) for s in rows["segment_s"]], rows[column], color=PALETTE[j],
+                rows["segment_s"], rows[column], color=PALETTE[j],
                 marker=_MARKERS[j % len(_MARKERS)], label=name,
             )  # fmt: skip
         axis.set_yscale("log")
         least, most = axis.get_ylim()
         axis.set_ylim(10 ** np.floor(np.log10(least)), 10 ** np.ceil(np.log10(most)))
-        axis.set_xticks(range(len(lengths)), [f"{s:g}" for s in lengths])
-        axis.set_xlabel("length of a segment in seconds")
+        _length_axis(axis, lengths)
         axis.set_title(label, fontsize=10)
     axes[1].legend(fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
@@ -313,7 +327,7 @@ def differences(table: pd.DataFrame, *, title: str, claim: float | None = None) 
     title : str
         What the figure says.
     claim : float, optional
-        A published difference, drawn as a line.
+        A claimed difference, drawn as a line.
     """
     if table.empty:
         return nothing("no pair could be compared on this data")
@@ -336,7 +350,7 @@ def differences(table: pd.DataFrame, *, title: str, claim: float | None = None) 
     if claim is not None:
         axis.axvline(claim, color="0.4", linestyle="--")
         axis.annotate(
-            "published", (claim, 1), xycoords=("data", "axes fraction"), xytext=(3, -2),
+            "claimed", (claim, 1), xycoords=("data", "axes fraction"), xytext=(3, -2),
             textcoords="offset points", va="top", fontsize=9, color="0.3",
         )  # fmt: skip
     names = [
@@ -345,6 +359,7 @@ def differences(table: pd.DataFrame, *, title: str, claim: float | None = None) 
     ]
     axis.set_yticks(range(len(rows)), names, fontsize=9)
     axis.set_ylim(-0.6, len(rows) - 0.2)
+    axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axis.set_xlabel("difference in accuracy per track (95 % interval)")
     axis.grid(axis="y", visible=False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)

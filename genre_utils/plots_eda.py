@@ -319,6 +319,10 @@ def projections(table: pd.DataFrame) -> Figure:
     axes[0].set_xlabel(f"first component ({100 * explained[0]:.0f} % of the variance)")
     axes[0].set_ylabel(f"second component ({100 * explained[1]:.0f} %)")
     axes[1].set(xticks=[], yticks=[], xlabel="axes without a unit: only neighbours count")
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=10, fontsize=9,
+        handletextpad=0.2, columnspacing=1.5,
+    )  # fmt: skip
     return figure
 
 
@@ -448,6 +452,7 @@ def cases(found: list[Case], *, columns: int = 4) -> Figure:
             _draw_view(below, "spectrogram", case.views["spectrogram"], case.seconds)
             above.tick_params(labelbottom=False)
             below.set_xlabel("seconds", fontsize=8)
+            below.set_ylabel(_PICTURES["spectrogram"][1], fontsize=8)
         else:
             above = below = figure.add_subplot(grid[row : row + 2, column])
             _draw_picture(below, case.picture)

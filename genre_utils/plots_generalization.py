@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from genre_utils.plots import OUTLINE, PALETTE, confusion_matrices, errors, nothing, styled
+from genre_utils.words import count_of
 
 _MARKERS = "oDs^v"
 _LEAST_SPAN, _MARGIN = 0.15, 0.03
@@ -105,7 +106,7 @@ def confusions(matrices: dict[str, pd.DataFrame]) -> Figure:
 
 @styled
 def reliability(table: pd.DataFrame) -> Figure:
-    """Draw how often the network is right against how sure it is; larger dots: more clips.
+    """Draw how often the network is right against how sure it is; larger marks: more clips.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def reliability(table: pd.DataFrame) -> Figure:
     for i, (music, rows) in enumerate(table.groupby("music", sort=False)):
         axis.plot(rows["confidence"], rows["accuracy"], color=PALETTE[i], alpha=0.5)
         axis.scatter(
-            rows["confidence"], rows["accuracy"], s=10 + 3 * rows["n"], color=PALETTE[i],
+            rows["confidence"], rows["accuracy"], s=_area(rows["n"]), color=PALETTE[i],
             marker=_MARKERS[i % 5], label=f"{music} ({rows['n'].sum()})", zorder=3,
             clip_on=False,
         )  # fmt: skip
@@ -130,11 +131,25 @@ def reliability(table: pd.DataFrame) -> Figure:
     legend = axis.legend(loc="upper left", fontsize=9)
     for handle in legend.legend_handles[1:]:
         handle.set_sizes([36])
+    axis.add_artist(legend)
+    sizes = [
+        axis.scatter([], [], s=_area(n), color="0.75", label=count_of(n, "clip")) for n in (10, 100)
+    ]
+    axis.legend(
+        handles=sizes, title="area: clips that are so sure", loc="lower right", fontsize=9,
+        title_fontsize=9, labelspacing=0.9,
+    )  # fmt: skip
     return figure
 
 
+def _area(n_clips):
+    return 10 + 3 * n_clips
+
+
 @styled
-def coverage(table: pd.DataFrame, *, thresholds: tuple[float, ...], fewest: int = 15) -> Figure:
+def coverage(
+    table: pd.DataFrame, *, thresholds: tuple[float, ...], fewest: int = 10, few: int = 30
+) -> Figure:
     """Draw accuracy among the answers against the share of clips that are answered.
 
     Parameters
@@ -143,32 +158,46 @@ def coverage(table: pd.DataFrame, *, thresholds: tuple[float, ...], fewest: int 
         As `tables_generalization.coverage` returns it.
     thresholds : tuple of float
         Marked on each line: where the answers are at least as sure as this.
-    fewest : int
-        Lines begin where so many clips are answered.
+    fewest, few : int
+        Lines begin where `fewest` clips are answered; they are thin, and marks hollow, where
+        there are less than `few`.
     """
     if table.empty:
         return nothing("no predictions here")
     figure, axis = plt.subplots(figsize=(8, 4.6))
+    marks = []
     for i, (music, rows) in enumerate(table.groupby("music", sort=False)):
-        shown = rows.iloc[fewest - 1 :]
-        marker = _MARKERS[i % 5]
-        axis.plot(shown["coverage"], shown["accuracy"], color=PALETTE[i])
-        axis.plot([], [], marker=marker, color=PALETTE[i], label=music)
+        color, marker = PALETTE[i], _MARKERS[i % 5]
+        for part, width in ((rows.iloc[fewest - 1 : few], 0.7), (rows.iloc[few - 1 :], 1.6)):
+            axis.plot(part["coverage"], part["accuracy"], color=color, linewidth=width)
+        axis.plot([], [], marker=marker, color=color, label=music)
         for threshold in thresholds:
-            marked = shown[shown["confidence"] >= threshold].tail(1)
-            axis.plot(marked["coverage"], marked["accuracy"], marker, color=PALETTE[i])
-            for row in marked.itertuples():
-                axis.annotate(
-                    f"{threshold:g}", (row.coverage, row.accuracy), xytext=(0, -13 if i % 2 else 7),
-                    textcoords="offset points", ha="center", fontsize=8, color=PALETTE[i],
-                    path_effects=OUTLINE,
-                )  # fmt: skip
+            n = int((rows["confidence"] >= threshold).sum())
+            if n >= fewest:
+                x, y = rows[["coverage", "accuracy"]].iloc[n - 1]
+                fill = "white" if n < few else color
+                axis.plot(x, y, marker, color=color, markerfacecolor=fill, clip_on=False)
+                marks.append((x, y, f"{threshold:g}", color))
+    _label_marks(axis, marks)
     axis.set_xlim(0, 1.02)
-    axis.set_ylim(0, 1.05)
-    axis.set_xlabel("share of clips that are answered, the surest first (marks: at least so sure)")
+    axis.set_ylim(0, 1.08)
+    axis.set_xlabel(
+        "share of clips that are answered, the surest first (marks: at least so sure;\n"
+        f"thin and hollow: fewer than {few} clips)"
+    )
     axis.set_ylabel("accuracy among them")
     axis.legend(loc="lower left", fontsize=9)
     return figure
+
+
+def _label_marks(axis, marks: list[tuple]) -> None:
+    """Write each mark's text above it, or below where another mark is close above."""
+    for x, y, text, color in marks:
+        below = any(abs(x - other[0]) < 0.06 and 0 < other[1] - y < 0.15 for other in marks)
+        axis.annotate(
+            text, (x, y), xytext=(0, -13 if below else 7), textcoords="offset points",
+            ha="center", fontsize=8, color=color, path_effects=OUTLINE,
+        )  # fmt: skip
 
 
 @styled
@@ -206,33 +235,4 @@ def damages(table: pd.DataFrame) -> Figure:
     axes[0][0].set_yticks(range(len(names)), names)
     axes[0][0].set_ylim(len(names) - 0.4, -0.6)
     figure.supxlabel("accuracy gained or lost (95 % interval, same clips)", fontsize=10)
-    return figure
-
-
-@styled
-def kinds(table: pd.DataFrame, *, chance: float) -> Figure:
-    """Draw accuracy by kind of music.
-
-    Parameters
-    ----------
-    table : pd.DataFrame
-        As `tables_generalization.by_kind` returns it.
-    chance : float
-        Accuracy of guessing, in [0, 1].
-    """
-    if table.empty:
-        return nothing("no kinds of music are told apart here")
-    table = table.sort_values("accuracy")
-    figure, axis = plt.subplots(figsize=(7, 0.45 * len(table) + 1.5))
-    axis.errorbar(
-        table["accuracy"], range(len(table)), xerr=errors(table, "accuracy"), fmt="o",
-        color=PALETTE[0], capsize=3,
-    )  # fmt: skip
-    axis.axvline(chance, color="0.5", linestyle=":")
-    labels = [f"{row.kind} ({row.n_tracks})" for row in table.itertuples()]
-    axis.set_yticks(range(len(table)), labels)
-    axis.set_ylim(-0.6, len(table) - 0.4)
-    axis.set_xlim(0, 1.02)
-    axis.set_xlabel("accuracy (95 % interval); dotted: guessing")
-    axis.grid(axis="y", visible=False)
     return figure

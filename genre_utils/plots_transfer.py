@@ -86,10 +86,12 @@ def _draw_accuracy(axis, rows: pd.DataFrame, inputs: list[str]) -> None:
     axis.set_ylim(len(inputs) - 0.5, -0.5)
     axis.set_xlim(0, 1)
     axis.grid(axis="y", visible=False)
-    axis.set_xlabel("accuracy in folds outside the test part")
+    axis.set_xlabel(
+        "accuracy in folds outside the test part\n(bars: 95 % intervals, resampling whole artists)"
+    )
     axis.set_title("What the batches do to accuracy")
     handles, names = axis.get_legend_handles_labels()
-    axis.legend(handles, names, loc="upper center", bbox_to_anchor=(0.4, -0.16), ncols=3)
+    axis.legend(handles, names, loc="upper center", bbox_to_anchor=(0.4, -0.24), ncols=3)
 
 
 def _draw_rebuilt(axis, rebuilt: pd.DataFrame) -> None:
@@ -101,4 +103,4 @@ def _draw_rebuilt(axis, rebuilt: pd.DataFrame) -> None:
     axis.set_xlabel("layer")
     axis.set_ylabel("correlation with the published features")
     axis.set_title(f"The network rebuilt ({rebuilt['n_tracks'].max()} clips)")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=2)

@@ -1,7 +1,7 @@
 """Descriptions of GTZAN's tracks that others computed: read, checked and aligned.
 
-Each comes as a `Representation`: a matrix with one row a track, that knows its tracks,
-what its columns are, where it comes from and under which terms.
+One row a track is a `Representation`: a matrix that knows its tracks, what its columns are,
+where it comes from and under which terms. Scores over time come track by track.
 """
 
 import hashlib

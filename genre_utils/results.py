@@ -234,12 +234,17 @@ def signed(value: float, digits: int = 2) -> str:
     Parameters
     ----------
     value : float
-        A difference. What is not zero never looks like it: it gets a digit more, or two.
+        A difference. What would look like zero gets a digit more, or two.
     digits : int
         Decimals that are enough for most values.
     """
     tried = (f"{value:+.{n}f}" for n in range(digits, digits + 3))
     return next((text for text in tried if float(text)), f"{0:.{digits}f}")
+
+
+def brief(value: float) -> str:
+    """Return a size as text: whole from 10 on, below with the two digits that count, ``0.35``."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def fill_readme(text: str, fragments: dict[str, str]) -> str:

@@ -365,8 +365,7 @@ def _tasks(music: Music, shipped: Bundle, damages: dict[str, damage.Damage]) -> 
 def _what_decides(shipped: Bundle) -> str:
     """Return a digest of what decides a network's answers: not of its card."""
     parts = (shipped.preprocessing.kind, f"{shipped.temperature:g}")
-    content = project.file_digest(shipped.folder / "network.onnx")
-    return project.text_digest(content, *parts)[:12]
+    return project.text_digest(shipped.network_digest, *parts)[:12]
 
 
 def _digest(path: Path) -> str:

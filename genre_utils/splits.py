@@ -264,13 +264,12 @@ def inner_folds(
 
 
 def folds_within(
-    items: pd.DataFrame, train: np.ndarray, *, seed: int = 0
+    items: pd.DataFrame, split: Split, *, seed: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return `inner_folds` as positions into the training part, not into the items."""
-    train = np.sort(train)
+    """Return `inner_folds` as positions into `split.train`, not into the items."""
     return [
-        (np.searchsorted(train, fit), np.searchsorted(train, score))
-        for fit, score in inner_folds(items, train, seed=seed)
+        (np.searchsorted(split.train, fit), np.searchsorted(split.train, score))
+        for fit, score in inner_folds(items, split.train, seed=seed)
     ]
 
 

@@ -77,6 +77,13 @@ SCRATCH, PRETRAINED, PICTURES = "best_scratch", "best_pretrained", "best_pretrai
 """Names of the headlines."""
 
 _OF_SOUND = {"taggrams", "tag percentiles", "tag log-odds", "tag log-odds percentiles"}
+LISTENERS = {
+    "MSD_musicnn on the sound": _OF_SOUND,
+    "MSD_musicnn on pictures": {"musicnn tags", *_MUSICNN},
+    "the MSD convnet": {"MSD convnet"},
+}
+"""Names of pretrained networks → the blocks that come from them."""
+
 _EVERY = "svm logistic xgboost"
 _TWO = "svm logistic"
 MEMBERS = {
@@ -345,7 +352,7 @@ class MemberWork:
             MEMBERS[self.unit.model].model,
             X_train,
             y[split.train],
-            folds=splits.folds_within(data.items, split.train),
+            folds=splits.folds_within(data.items, split),
             seed=self.unit.seed,
         )
         record = asdict(self.unit) | {

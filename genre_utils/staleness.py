@@ -241,10 +241,14 @@ def inputs(
 
 
 def pages_digest(outputs: Outputs) -> str:
-    """Return a digest of what the pages to read are made of: a study's records, and this code."""
+    """Return a digest of what the pages to read are made of.
+
+    That is a study's records, the code of the pages, and the README, whose sources they list.
+    """
     code = _PACKAGE / "report_pages"
     templates = [p for p in project.data_files(code) if "__pycache__" not in p.parts]
-    return _digest_of([*project.data_files(outputs.results / "provenance"), *templates])
+    readme = [p for p in [project.root() / "README.md"] if p.is_file()]
+    return _digest_of([*project.data_files(outputs.results / "provenance"), *templates, *readme])
 
 
 def pages_record(outputs: Outputs) -> Path:

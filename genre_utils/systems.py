@@ -47,7 +47,8 @@ class System:
     augmentation : Augmentation
         What is done to its training batches.
     published : str
-        What has been reported of such a system on GTZAN, and how the data was parted.
+        What is claimed of such a system on GTZAN, and how the data was parted: as handed to
+        this study, which knows no source for it. Claim and split are parted by a comma.
     pretrainable : bool
         Whether it begins with weights from ImageNet where these can be had.
     scaled : bool
@@ -256,7 +257,7 @@ SYSTEMS = {
         _chunk_recurrent(
             "cnn_lstm_mixup",
             "CNN-LSTM, 3-s chunks, mixup",
-            "the CNN-LSTM on mixed chunks, to learn a training part by heart without rote",
+            "the CNN-LSTM on chunks blended in pairs, which are harder to learn by heart",
             cell="lstm",
             augmentation=Augmentation(mixup=0.3),
             only=("segment_random", "fault_filtered"),
@@ -302,7 +303,7 @@ SYSTEMS = {
             "pairs of convolutions and a wide dense layer on the whole clip",
             lambda shape, n, pretrained: cnn.vgg(n_classes=n, width=16),
             recipe=Recipe(epochs=6, batch_size=16, learning_rate=5e-4, weight_decay=1e-2),
-            published="554 MB, K-fold cross-validation",
+            published="no accuracy (554 MB), K-fold cross-validation",
         ),
         System(
             "resnet18_colour",
@@ -335,7 +336,7 @@ SYSTEMS = {
         _small_resnet(
             "resnet_small",
             "Small ResNet",
-            "our best single network: no early stride, training data that never look the same",
+            "ours, best inside the training part (07): no early stride, ever new training data",
             recipe=_LONG,
             augmentation=_ALL_CHANGED,
             listens=True,

@@ -305,18 +305,23 @@ def importance(result: StudyResult) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        ``title, model, segment_s, protocol, feature, drop, drop_low, drop_high``: mean
-        over repetitions and folds, with the 10th and 90th percentile.
+        ``title, model, segment_s, protocol, n_test, feature, drop, drop_low, drop_high``:
+        mean over repetitions and folds, with the 10th and 90th percentile; ``n_test`` test
+        items of all folds.
     """
-    rows = []
-    for _, run in result.runs.iterrows():
-        for feature, drops in run["importance"].items():
-            setting = {n: run[n] for n in ("model", "segment_s", "protocol")}
-            rows += [setting | {"feature": feature, "drop": drop} for drop in drops]
+    setting = ["model", "segment_s", "protocol"]
+    runs = result.runs[result.runs["importance"].map(len) > 0]
+    runs = runs.assign(n_test=runs.groupby(setting)["n_test"].transform("sum"))
+    rows = [
+        {name: run[name] for name in (*setting, "n_test")} | {"feature": feature, "drop": drop}
+        for _, run in runs.iterrows()
+        for feature, drops in run["importance"].items()
+        for drop in drops
+    ]
     if not rows:
         return pd.DataFrame(columns=["title", "feature", "drop", "drop_low", "drop_high"])
     groups = pd.DataFrame(rows).groupby(
-        ["model", "segment_s", "protocol", "feature"], sort=False, as_index=False
+        [*setting, "n_test", "feature"], sort=False, as_index=False
     )["drop"]
     frame = groups.agg(
         drop_low=lambda drops: np.percentile(drops, 10),

@@ -1,12 +1,12 @@
 """Tables of the notebook on compression, made from stored predictions and measurements."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from genre_utils import evaluation, stacking, tables, tables_deep
+from genre_utils import evaluation, stacking, tables, tables_deep, tables_transfer
 from genre_utils.compression_steps import OnnxInt8
 from genre_utils.compression_variants import Variant
 from genre_utils.datasets import Dataset
@@ -42,9 +42,9 @@ class Device:
     runtime : str
         What runs it there.
     largest : int or None
-        Most bytes of its file; None for any size.
+        Most bytes of its file, which is an assumption of ours; None for any size.
     why : str
-        Where the limit comes from.
+        Why we assume this limit.
     """
 
     name: str
@@ -54,12 +54,17 @@ class Device:
 
 
 DEVICES = (
-    Device("server or laptop", "onnxruntime", None, "room for anything: the most accurate"),
-    Device("phone app", "ExecuTorch", 2**20, "1 MiB is what an app gains unnoticed"),
-    Device("web page, small board", "onnxruntime", 2**18, "256 KiB load at once on a slow line"),
-    Device("watch, microcontroller", "ExecuTorch", 2**16, "64 KiB fit beside a program"),
+    Device(
+        "server or laptop", "onnxruntime", None, "room for anything: the best single network here"
+    ),
+    Device("phone app", "ExecuTorch", 2**20, "an app may gain that much unnoticed"),
+    Device("web page, small board", "onnxruntime", 2**18, "loads at once on a slow line"),
+    Device("watch, microcontroller", "ExecuTorch", 2**16, "fits beside a program"),
 )
 """What the answer names a network for."""
+
+ASSUMED = "The size limits are our assumptions; they come from no source."
+"""What is said of the limits in `DEVICES`."""
 
 PUBLISHED = pd.DataFrame(
     [
@@ -93,7 +98,9 @@ def described(variants: Mapping, runs: pd.DataFrame) -> pd.DataFrame:
         [
             {
                 "variant": variants[name].title,
-                "made of, or taught by": title(variants, variants[name].origin),
+                "made of, or taught by": title(
+                    variants, variants[name].parent or variants[name].origin
+                ),
                 "steps": _listed(variants[name].steps) or "trained as it is",
                 "purpose": variants[name].purpose,
             }
@@ -135,6 +142,35 @@ def ensemble(outputs: Outputs) -> dict[str, pd.DataFrame]:
     rows = stored.predictions
     rows = rows[rows["model"].eq(stacking.SCRATCH) & rows["stage"].eq("final")]
     return {ENSEMBLE: rows} if len(rows) else {}
+
+
+def reference_seeds(result: StudyResult, outputs: Outputs, *, reference: str) -> pd.DataFrame:
+    """Return how far seeds of the reference lie apart, from the study that trained several.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Of `compression.run`.
+    outputs : Outputs
+        Where notebook 04 stored its predictions.
+    reference : str
+        The variant that others are compared with.
+
+    Returns
+    -------
+    pd.DataFrame
+        As `tables_transfer.seeds`, with the reference's accuracy ``here``; no rows where
+        either study has nothing of this network.
+    """
+    stored = Store("04_multimodal", outputs).load_or_none()
+    runs = _strict(result)
+    runs = runs[runs["model"].eq(reference)]
+    if stored is None or runs.empty:
+        return pd.DataFrame()
+    rows = stored.predictions
+    found = tables_transfer.seeds(replace(stored, predictions=rows[rows["model"].eq(reference)]))
+    ours = _tracks(result, runs["run_id"].iloc[0])
+    return found.assign(here=(evaluation.labels(ours) == ours["y_true"].to_numpy()).mean())
 
 
 def _listed(steps) -> str:
@@ -270,8 +306,9 @@ def compared(
     -------
     pd.DataFrame
         One row a variant: ``model, title, teacher`` (what it is held against), ``origin``
-        (title of what it was made of or taught by; missing where it had nothing but labels,
-        whatever it is held against), counts, ``file_bytes`` (the smallest
+        (title of the network that its line began with, or of its teacher; missing where it
+        had nothing but labels, whatever it is held against), counts, ``n_valid`` (items of
+        the validation part), ``file_bytes`` (the smallest
         file that a runtime takes as it is), ``stored_bytes`` and ``stored_as`` (the smallest
         of all), ``smaller`` and ``stored_smaller`` (the reference's by these), accuracies
         with intervals, ``teacher_difference``, ``reference_difference`` and
@@ -320,6 +357,7 @@ def compared(
 
 _COUNTED = [
     "n_parameters", "nonzero_parameters", "multiply_adds", "train_accuracy", "validation_accuracy",
+    "n_valid",
 ]  # fmt: skip
 
 
@@ -492,6 +530,41 @@ def difference(row: pd.Series, what: str) -> str:
 # ---- parts of the answer
 
 
+def distilled(result: StudyResult, *, variants: Mapping, n_boot: int) -> pd.DataFrame:
+    """Compare each student that was taught with the same network from labels alone.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Of `compression.run`.
+    variants : mapping of str to Variant
+        `compression.VARIANTS`.
+    n_boot : int
+        Bootstrap replicates.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a pair: ``model, title, against, accuracy, accuracy_against`` and the columns
+        ``difference, low, high, mcnemar_p, n_tracks`` of `evaluation.paired`.
+    """
+    runs = _strict(result).set_index("model")
+    first = [variants[name] for name in runs.index if not variants[name].parent]
+    alone = {variant.network: variant.name for variant in first if not variant.origin}
+    table = []
+    for variant in first:
+        if not variant.origin or variant.network not in alone:
+            continue
+        names = (variant.name, alone[variant.network])
+        ours, theirs = (_tracks(result, runs.loc[name, "run_id"]) for name in names)
+        table.append(
+            {"model": variant.name, "title": variant.title, "against": variants[names[1]].title}
+            | tables_transfer.compared(ours, theirs, n_boot=n_boot)
+        )
+    columns = ["model", "title", "against", *tables_transfer.COMPARED]
+    return pd.DataFrame(table, columns=columns)
+
+
 def in_runtimes(times: pd.DataFrame, variants: Mapping) -> pd.DataFrame:
     """Return each network's time in each runtime, on one thread and on more.
 
@@ -537,7 +610,7 @@ def both_ways(result: StudyResult, *, variants: Mapping, n_boot: int) -> pd.Data
         One row a model and protocol, scored per segment: ``title, protocol, segment_s``,
         accuracy with its interval, ``smaller`` (its teacher's file by what its own is stored
         in), ``fewer`` (parameters that are not zero), ``difference`` to its teacher with
-        ``_low, _high``, ``n_items, n_tracks``.
+        ``_low, _high``, ``n_items, n_tracks, n_train`` (segments that trained it).
     """
     rows = result.predictions[result.predictions["stage"] == "final"]
     runs = result.runs.set_index("run_id")
@@ -549,7 +622,7 @@ def both_ways(result: StudyResult, *, variants: Mapping, n_boot: int) -> pd.Data
     for (model, protocol), ours in found.items():
         run = runs.loc[ours["run_id"].iloc[0]]
         row = {"model": model, "title": title(variants, model), "protocol": protocol}
-        row["segment_s"] = ours["segment_s"].iloc[0]
+        row |= {name: ours[name].iloc[0] for name in ("segment_s", "n_train")}
         summary = evaluation.summary(ours, n_boot=n_boot)
         row |= {k: summary[k] for k in ("n_items", "n_tracks")}
         row |= {k: summary[k] for k in ("accuracy", "accuracy_low", "accuracy_high")}
@@ -567,8 +640,9 @@ def both_ways(result: StudyResult, *, variants: Mapping, n_boot: int) -> pd.Data
 
 
 _BOTH_WAYS = [
-    "model", "title", "protocol", "segment_s", "n_items", "n_tracks", "accuracy", "accuracy_low",
-    "accuracy_high", "smaller", "fewer", "difference", "difference_low", "difference_high",
+    "model", "title", "protocol", "segment_s", "n_train", "n_items", "n_tracks", "accuracy",
+    "accuracy_low", "accuracy_high", "smaller", "fewer", "difference", "difference_low",
+    "difference_high",
 ]  # fmt: skip
 
 
@@ -683,7 +757,7 @@ def devices_to_read(devices: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "device": devices["device"],
-            "at most": [
+            "assumed limit": [
                 "any size" if n != n else size(n) for n in devices["largest"].astype(float)
             ],
             "because": devices["why"],
@@ -697,7 +771,7 @@ def devices_to_read(devices: pd.DataFrame) -> pd.DataFrame:
 
 def fragment(devices: pd.DataFrame) -> str:
     """Return the README's table of which network to take for which device, as Markdown."""
-    return markdown_table(devices_to_read(devices))
+    return f"{markdown_table(devices_to_read(devices))}\n\n{ASSUMED}"
 
 
 def goals(
@@ -765,7 +839,7 @@ def _far_smaller(table: pd.DataFrame) -> list[dict[str, str]]:
             "reference",
         ),
         _within_a_point(
-            "One as small and as fast, at most 1 point below what it was made of or taught by",
+            "One as small and as fast, at most 1 point below its origin",
             known[known["origin"].notna()],
             "teacher",
         ),

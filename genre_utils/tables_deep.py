@@ -29,15 +29,18 @@ BEST_SINGLE, BEST_LEAKY = "resnet_small", "cnn_levels_mixup"
 FITTED = 0.9
 """Training accuracy under which a row has to say why."""
 
+BARELY_FITTED, UNDERFITTED = 0.5, "underfitted"
+"""Training accuracy under which a number tests no claim, and how tables mark such a number."""
+
 _SETTING = ["segment_s", "source", "protocol", "stage", "model"]
 _MEANS = [
     "n_train", "n_train_tracks", "train_accuracy", "validation_accuracy", "epochs", "best_epoch",
     "fit_s", "n_parameters", "weights_mb",
 ]  # fmt: skip
 _SCORES = [
-    "unit", "n_items", "n_tracks", "accuracy", "accuracy_low", "accuracy_high", "n_seeds",
-    "accuracy_sd", "by_seed", "macro_f1", "macro_f1_low", "macro_f1_high",
-    "accuracy_artist_low", "accuracy_artist_high", "n_artists",
+    "unit", "n_items", "n_tracks", "segments_a_track", "accuracy", "accuracy_low", "accuracy_high",
+    "n_seeds", "accuracy_sd", "accuracy_seed_low", "accuracy_seed_high", "by_seed", "macro_f1",
+    "macro_f1_low", "macro_f1_high", "accuracy_artist_low", "accuracy_artist_high", "n_artists",
 ]  # fmt: skip
 
 
@@ -53,7 +56,7 @@ def title(model: str) -> str:
 
 
 def described(names: list[str]) -> pd.DataFrame:
-    """Return what each system is and what was published about it, for readers."""
+    """Return what each system is and what is claimed of it, for readers."""
     return pd.DataFrame(
         [
             {
@@ -91,10 +94,12 @@ def accuracy(result: StudyResult, dataset: Dataset, *, n_boot: int) -> pd.DataFr
     pd.DataFrame
         One row a system × segment length × protocol × stage × scored unit (``segment``,
         or ``track``: the segments' probabilities added up), with what its training runs
-        were and cost on average. ``accuracy`` is the mean over the seeds; ``by_seed``
-        holds each one's, ``accuracy_sd`` their standard deviation. Intervals are
-        bootstraps over tracks: a track is drawn with its predictions of all seeds. What
-        the data cannot answer is a row with its ``reason``.
+        were and cost on average. ``segments_a_track`` counts a track's segments in the
+        test part. ``accuracy`` is the mean over the seeds; ``by_seed`` holds each one's,
+        ``accuracy_sd`` their standard deviation, ``accuracy_seed_low`` and
+        ``accuracy_seed_high`` the least and the largest. Intervals are bootstraps over
+        tracks: a track is drawn with its predictions of all seeds. What the data cannot
+        answer is a row with its ``reason``.
     """
     artists = dataset.artists
     table = []
@@ -103,8 +108,10 @@ def accuracy(result: StudyResult, dataset: Dataset, *, n_boot: int) -> pd.DataFr
         shared = dict(zip(_SETTING, setting, strict=True))
         shared |= {"input": group["input"].iloc[0], "pretrained": same["pretrained"].iloc[0]}
         shared |= {name: same[name].astype(float).mean() for name in _MEANS}
+        voted = tables.to_tracks(group)
+        shared["segments_a_track"] = len(group) / len(voted)
         summary = None
-        for unit, scored in (("segment", group), ("track", tables.to_tracks(group))):
+        for unit, scored in (("segment", group), ("track", voted)):
             # Where a track is one item, both units are the same numbers.
             if summary is None or len(scored) != len(group):
                 summary = evaluation.summary(scored, artists=artists, n_boot=n_boot)
@@ -135,6 +142,8 @@ def _seeds(rows: pd.DataFrame) -> dict:
     return {
         "n_seeds": len(each),
         "accuracy_sd": each.std(),
+        "accuracy_seed_low": each.min(),
+        "accuracy_seed_high": each.max(),
         "by_seed": " ".join(f"{seed}: {value:.3f}" for seed, value in each.items()),
     }
 
@@ -202,7 +211,7 @@ def strictest(result: StudyResult, models: list[str] | None = None) -> str:
 
 
 def systems(accuracy_table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table to read: one row a system, beside what was published about it.
+    """Return a table to read: one row a system, beside what is claimed of it.
 
     Parameters
     ----------
@@ -216,8 +225,11 @@ def systems(accuracy_table: pd.DataFrame) -> pd.DataFrame:
         does: per segment where segments are split at random, per track elsewhere; where a
         number is not possible stands the reason. Weights trained on training and
         validation part are a row of their own. Of several segment lengths, the one with
-        the best validation accuracy under the strictest protocol is shown. Parameters,
-        size and time of one training run are those under the strictest protocol.
+        the best validation accuracy under the strictest protocol is shown. ``seeds`` whose
+        predictions a number rests on and budgets of ``epochs`` name the protocols where
+        they differ. Training accuracy (of the kept weights), parameters, size and time of
+        one training run are those under the strictest protocol. A number of networks that
+        get less than `BARELY_FITTED` of their training items right is marked.
     """
     rows = accuracy_table[accuracy_table["stage"].isin(["final", "refit"])]
     table = []
@@ -226,12 +238,17 @@ def systems(accuracy_table: pd.DataFrame) -> pd.DataFrame:
         reasons_there = of_model[of_model["reason"].notna()].drop_duplicates("protocol")
         for stage in ("final", "refit"):
             done = of_model[(of_model["stage"] == stage) & of_model["accuracy"].notna()]
+            single = done
+            if model.endswith(OVER_SEEDS):
+                of_single = {"model": model.removesuffix(OVER_SEEDS), "stage": stage}
+                single = rows_of(rows[rows["accuracy"].notna()], of_single)
             if len(done) or stage == "final":
-                table.append(_system(done, reasons_there.assign(stage=stage)))
+                table.append(_system(done, reasons_there.assign(stage=stage), single))
     return pd.DataFrame(table)
 
 
-def _system(done: pd.DataFrame, why_not: pd.DataFrame) -> dict:
+def _system(done: pd.DataFrame, why_not: pd.DataFrame, single: pd.DataFrame) -> dict:
+    """Return a system's row; `single` holds the rows of its seeds one by one."""
     rows = done if len(done) else why_not
     model, stage = rows["model"].iloc[0], rows["stage"].iloc[0]
     chosen = rows.iloc[0]
@@ -240,17 +257,23 @@ def _system(done: pd.DataFrame, why_not: pd.DataFrame) -> dict:
         chosen = _chosen(done[done["protocol"] == strict])
     published = SYSTEMS[model].published if model in SYSTEMS else ""
     pretrained = chosen["pretrained"]
+    segment_s = chosen["segment_s"]
+    seeds, epochs = (
+        {p: _scored(part, p, segment_s)[name] for p in protocols_of(done)}
+        for name, part in (("n_seeds", single), ("epochs", done))
+    )
     return {
         "system": title(model) + (REFIT if stage == "refit" else ""),
         "pretrained": "no" if pd.isna(pretrained) or pretrained == "none" else str(pretrained),
         "published": published or NOT_PUBLISHED,
-        "item": f"{chosen['segment_s']:g} s",
+        "item": f"{segment_s:g} s",
         **{
-            f"{protocol}, per {_unit(protocol)}": _cell(
-                done, why_not, protocol, chosen["segment_s"]
-            )
+            f"{protocol}, per {_unit(protocol)}": _cell(done, why_not, protocol, segment_s)
             for protocol in splits.PROTOCOLS
         },
+        "seeds": _by_protocol(seeds),
+        "epochs": _by_protocol(epochs),
+        "training accuracy": _share(chosen["train_accuracy"]),
         "parameters": f"{chosen['n_parameters']:,.0f}" if chosen["n_parameters"] > 0 else "none",
         "MB": _megabytes(chosen["weights_mb"]),
         "training": duration(chosen["fit_s"]),
@@ -263,6 +286,23 @@ def _chosen(rows: pd.DataFrame) -> pd.Series:
     return rows.loc[rows["validation_accuracy"].astype(float).fillna(-1).idxmax()]
 
 
+def _by_protocol(numbers: dict[str, float]) -> str:
+    """Return the number that most protocols have, then those that have another one."""
+    texts = {name: f"{n:.0f}" if n > 0 else "none" for name, n in numbers.items()}
+    values = list(texts.values()) or ["none"]
+    usual = max(values, key=values.count)
+    others = [
+        f"{value} under {' and '.join(name for name in texts if texts[name] == value)}"
+        for value in dict.fromkeys(values)
+        if value != usual
+    ]
+    return "; ".join([usual, *others])
+
+
+def _share(value: float) -> str:
+    return "none" if pd.isna(value) else f"{value:.2f}"
+
+
 def _megabytes(size: float) -> str:
     if pd.isna(size):
         return "none"
@@ -273,13 +313,22 @@ def _unit(protocol: str) -> str:
     return "segment" if protocol == "segment_random" else "track"
 
 
+def _scored(done: pd.DataFrame, protocol: str, segment_s: float) -> pd.Series | None:
+    """Return the row that is shown under a protocol: of this length, if there is one."""
+    rows = done[(done["protocol"] == protocol) & (done["unit"] == _unit(protocol))]
+    if rows.empty:
+        return None
+    at_length = rows[rows["segment_s"] == segment_s]
+    return _chosen(at_length if len(at_length) else rows)
+
+
 def _cell(done: pd.DataFrame, why_not: pd.DataFrame, protocol: str, segment_s: float) -> str:
-    scored = done[(done["protocol"] == protocol) & (done["unit"] == _unit(protocol))]
-    if len(scored):
-        at_length = scored[scored["segment_s"] == segment_s]
-        row = _chosen(at_length if len(at_length) else scored)
-        length = "" if len(at_length) else f" (items of {row['segment_s']:g} s)"
-        return f"{interval(row)}, {row['n_tracks']:.0f} tracks{length}"
+    row = _scored(done, protocol, segment_s)
+    if row is not None:
+        length = "" if row["segment_s"] == segment_s else f" (items of {row['segment_s']:g} s)"
+        fit = row["train_accuracy"]
+        mark = f"; {UNDERFITTED}: {fit:.2f} in training" if fit < BARELY_FITTED else ""
+        return f"{interval(row)}, {row['n_tracks']:.0f} tracks{length}{mark}"
     reason = why_not.loc[why_not["protocol"] == protocol, "reason"]
     if len(reason):
         return _why_empty(reason.iloc[0])
@@ -495,7 +544,7 @@ def _compared(parts: list[pd.DataFrame], n_boot: int) -> dict | None:
 def fusion(
     result: StudyResult, *, joined: str, branches: list[str], n_boot: int, claim: float
 ) -> pd.DataFrame:
-    """Compare a joined network with its branches, and the gain with a published one.
+    """Compare a joined network with its branches, and the gain with a claimed one.
 
     Parameters
     ----------
@@ -508,7 +557,7 @@ def fusion(
     n_boot : int
         Bootstrap replicates.
     claim : float
-        Published gain in accuracy, in [0, 1].
+        Claimed gain in accuracy, in [0, 1].
 
     Returns
     -------
@@ -549,20 +598,34 @@ def validation_part(result: StudyResult, *, n_boot: int) -> pd.DataFrame:
     pd.DataFrame
         One row a system × segment length × protocol × stage other than ``final``, scored
         per track: ``accuracy``, ``accuracy_against`` (of stage ``final``), ``difference``
-        with its 95 % interval ``low`` and ``high``, ``n_tracks``, and the ``seeds`` that
-        both stages have: no others count.
+        with its 95 % interval ``low`` and ``high``, ``n_tracks``, the ``seeds`` that
+        both stages have (no others count), and ``same_network``: whether both give every
+        item the same probabilities, as where the epoch chosen was the last one.
     """
     rows = result.predictions
     keys = ["model", "segment_s", "protocol", "stage"]
     table = []
     for setting, part in rows[rows["stage"].isin(["last", "refit"])].groupby(keys, sort=False):
         named = dict(zip(keys, setting, strict=True))
-        row = _compared([part, rows_of(rows, named | {"stage": "final"})], n_boot)
+        chosen = rows_of(rows, named | {"stage": "final"})
+        row = _compared([part, chosen], n_boot)
         if row:
             named["stage"] = STAGE_TITLES[named["stage"]]
+            row["same_network"] = _same_probabilities(part, chosen)
             table.append({"title": title(named["model"])} | named | row)
-    columns = ["accuracy", "accuracy_against", "difference", "low", "high", "n_tracks", "seeds"]
+    columns = [
+        "accuracy", "accuracy_against", "difference", "low", "high", "n_tracks", "seeds",
+        "same_network",
+    ]  # fmt: skip
     return pd.DataFrame(table, columns=["title", *keys, *columns])
+
+
+def _same_probabilities(rows: pd.DataFrame, others: pd.DataFrame) -> bool:
+    keys = ["seed", "fold", "track_id", "segment_start_s"]
+    columns = evaluation.probability_columns(rows)
+    found = [part.set_index(keys)[columns].sort_index() for part in (rows, others)]
+    shared = found[0].index.intersection(found[1].index)
+    return found[0].loc[shared].equals(found[1].loc[shared])
 
 
 def convergence(result: StudyResult, models: list[str], *, share: float = 0.9) -> pd.DataFrame:
@@ -621,7 +684,9 @@ def convergence(result: StudyResult, models: list[str], *, share: float = 0.9) -
 def by_length(accuracy_table: pd.DataFrame, *, models: list[str], unit: str) -> pd.DataFrame:
     """Return a table to read: one row a system and segment length, one column a protocol.
 
-    What has no number says whether it was not run, or why it is not possible.
+    Beside each accuracy stand the test tracks, and how many segments of each are in the
+    test part on average. What has no number says whether it was not run, or why it is
+    not possible.
     """
     rows = accuracy_table[
         accuracy_table["model"].isin(models)
@@ -629,7 +694,8 @@ def by_length(accuracy_table: pd.DataFrame, *, models: list[str], unit: str) -> 
         & ((accuracy_table["unit"] == unit) | accuracy_table["reason"].notna())
     ]
     # A reason is noted once for each group of runs that asks for the setting.
-    rows = rows.drop_duplicates(["title", "segment_s", "protocol"])
+    repeated = rows["reason"].notna() & rows.duplicated(["title", "segment_s", "protocol"])
+    rows = rows[~repeated]
     cells = rows.assign(cell=[_number_or_reason(row) for _, row in rows.iterrows()])
     table = cells.pivot(index=["title", "segment_s"], columns="protocol", values="cell")
     table = table[[protocol for protocol in splits.PROTOCOLS if protocol in table]]
@@ -642,7 +708,53 @@ def by_length(accuracy_table: pd.DataFrame, *, models: list[str], unit: str) -> 
 
 
 def _number_or_reason(row: pd.Series) -> str:
-    return interval(row) if pd.isna(row["reason"]) else _why_empty(row["reason"])
+    if pd.notna(row["reason"]):
+        return _why_empty(row["reason"])
+    return f"{interval(row)}; {row['n_tracks']:.0f} tracks × {row['segments_a_track']:.1f}"
+
+
+def against_best_length(
+    result: StudyResult, *, models: list[str], protocol: str, n_boot: int
+) -> pd.DataFrame:
+    """Compare each segment length with the one of the highest accuracy, on the same tracks.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Stored predictions.
+    models : list of str
+        Which systems.
+    protocol : str
+        Of which protocol.
+    n_boot : int
+        Bootstrap replicates.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a system and length other than its best, scored per track: ``best_s`` (the
+        length with the highest accuracy on these test tracks), both accuracies, the
+        ``difference`` with its 95 % interval ``low`` and ``high``, McNemar's p-value (not
+        corrected for the number of comparisons), ``n_tracks``, ``n_seeds``. Lengths whose
+        test tracks are not those of the best are left out.
+    """
+    table = []
+    for model in models:
+        rows = tables.predictions_of(result, model=model, protocol=protocol)
+        lengths = {length: tables.to_tracks(part) for length, part in rows.groupby("segment_s")}
+        if not lengths:
+            continue
+        right = {
+            s: (evaluation.labels(part) == part["y_true"]).mean() for s, part in lengths.items()
+        }
+        best_s = max(right, key=right.get)
+        for segment_s in [length for length in lengths if length != best_s]:
+            row = _compared([lengths[segment_s], lengths[best_s]], n_boot)
+            if row:
+                names = {"title": title(model), "model": model, "protocol": protocol}
+                table.append(names | {"segment_s": segment_s, "best_s": best_s} | row)
+    columns = ["title", "model", "protocol", "segment_s", "best_s", *_COMPARED]
+    return pd.DataFrame(table, columns=columns).drop(columns="ratio")
 
 
 def by_genre(result: StudyResult, *, model: str, protocol: str) -> pd.DataFrame:
@@ -756,12 +868,12 @@ def systems_fragment(table: pd.DataFrame) -> str:
     Parameters
     ----------
     table : pd.DataFrame
-        As returned by `all_systems`. Systems that were published are shown, and of this
-        study's own the best single network under the strictest protocol and under the
-        leakiest; variants stand in the notebooks.
+        As returned by `all_systems`. Systems with a claim are shown, and of this study's
+        own the best single network under the strictest protocol and under the leakiest;
+        variants and training times stand in the notebooks.
     """
     best = [SYSTEMS[name].title for name in (BEST_SINGLE, BEST_LEAKY)]
     ours = table["system"].str.replace(REFIT, "", regex=False).isin(best)
     table = table[ours | table["published"].ne(NOT_PUBLISHED)]
     links = [f"[{name[:2]}](notebooks/{name}.ipynb)" for name in table["notebook"]]
-    return markdown_table(table.assign(notebook=links))
+    return markdown_table(table.assign(notebook=links).drop(columns="training"))

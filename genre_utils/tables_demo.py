@@ -1,6 +1,5 @@
 """Tables of the notebook on music of one's own: which file, what the network says of it."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +10,11 @@ from genre_utils.datasets import Dataset
 from genre_utils.hearing import Hearing
 from genre_utils.project import ProjectError
 
+_PARTS = {"train": "training", "valid": "validation", "test": "test"}
 
-def songs(dataset: Dataset, song: str = "", *, n_songs: int = 1) -> list[Path]:
-    """Return the sound files to listen to.
+
+def songs(dataset: Dataset, model: Bundle, song: str = "", *, n_songs: int = 1) -> pd.DataFrame:
+    """Return the sound files to listen to, and what is known of them.
 
     Parameters
     ----------
@@ -21,10 +22,18 @@ def songs(dataset: Dataset, song: str = "", *, n_songs: int = 1) -> list[Path]:
         Whose clips are taken where no song is named: those of the validation part, which
         neither trained the network nor tests it, one a genre first. Where it has no sound,
         the demo data set's are taken.
+    model : Bundle
+        What will hear them.
     song : str
         A file or a folder of one's own; empty for clips of the data set.
     n_songs : int
         How many files at most.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``file`` (a path) ``, true_genre, part`` (of the split that the network learnt by:
+        training, validation or test); missing where they are not known.
 
     Raises
     ------
@@ -39,14 +48,24 @@ def songs(dataset: Dataset, song: str = "", *, n_songs: int = 1) -> list[Path]:
                 f"song={song!r}: no such file or folder, neither here nor in the project's own; "
                 "give the whole path"
             )
-        return inference.sound_files(path)[:n_songs] if path.is_dir() else [path]
+        files = inference.sound_files(path)[:n_songs] if path.is_dir() else [path]
+        return pd.DataFrame({"file": files, "true_genre": None, "part": None})
     tracks = dataset.tracks[dataset.tracks["audio_path"].notna()]
     if tracks.empty:
-        return songs(datasets.load("demo"), n_songs=n_songs)
+        return songs(datasets.load("demo"), model, n_songs=n_songs)
     unseen = tracks[tracks["fault_filtered_split"] == "valid"]
     tracks = tracks if unseen.empty else unseen
     order = tracks.groupby("genre").cumcount().sort_values(kind="stable").index
-    return [Path(path) for path in tracks.loc[order[:n_songs], "audio_path"]]
+    chosen = tracks.loc[order[:n_songs]]
+    # A card begins with the title of the data set that its network learnt from.
+    learnt = dataset.title.startswith(model.card.title.partition(":")[0])
+    return pd.DataFrame(
+        {
+            "file": [Path(path) for path in chosen["audio_path"]],
+            "true_genre": chosen["genre"].to_list(),
+            "part": chosen["fault_filtered_split"].map(_PARTS).to_list() if learnt else None,
+        }
+    )
 
 
 def genres(heard: Hearing) -> pd.DataFrame:
@@ -67,37 +86,40 @@ def genres(heard: Hearing) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def several(files: Iterable[Path], model: Bundle) -> pd.DataFrame:
+def several(files: pd.DataFrame, model: Bundle) -> pd.DataFrame:
     """Return one row a file: the answer, or why there is none.
 
     Parameters
     ----------
-    files : iterable of Path
-        Sound files.
+    files : pd.DataFrame
+        Of `songs`.
     model : Bundle
         What hears them.
 
     Returns
     -------
     pd.DataFrame
-        ``file, genre, probability, second, remarks``.
+        ``file, answer, probability, second, true_genre, part, remarks``; a dash stands for
+        what is not known.
     """
     rows = []
-    for file in files:
+    for file in files["file"]:
         try:
             found = inference.predict(file, model=model, top=2)
         except ProjectError as error:
             reason = str(error).removeprefix(f"{file}: ")
-            rows.append({"file": file.name, "genre": "–", "second": "–", "remarks": reason})
+            rows.append({"file": file.name, "answer": "–", "second": "–", "remarks": reason})
             continue
-        (genre, probability), (second, _) = found.top
+        (answer, probability), (second, _) = found.top
         rows.append(
             {
                 "file": file.name,
-                "genre": genre,
+                "answer": answer,
                 "probability": round(probability, 2),
                 "second": second,
                 "remarks": "; ".join(found.warnings),
             }
         )
-    return pd.DataFrame(rows, columns=["file", "genre", "probability", "second", "remarks"])
+    known = files[["true_genre", "part"]].fillna("–").reset_index(drop=True)
+    columns = ["file", "answer", "probability", "second", "true_genre", "part", "remarks"]
+    return pd.concat([pd.DataFrame(rows), known], axis=1).reindex(columns=columns)

@@ -5,7 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from genre_utils import evaluation, robustness, shipping, tables, tables_deep, tables_transfer
+from genre_utils import (
+    datasets,
+    evaluation,
+    robustness,
+    shipping,
+    tables,
+    tables_deep,
+    tables_transfer,
+)
 from genre_utils.datasets import Dataset
 from genre_utils.experiments import StudyResult
 from genre_utils.project import Outputs
@@ -81,13 +89,23 @@ def abroad(heard: StudyResult) -> str | None:
     return names.iloc[0] if len(names) else None
 
 
-def _artists(heard: StudyResult, source: str, dataset: Dataset) -> pd.Series:
-    """Return each track's artist, from what is stored or from the data set's index."""
+def _artists(heard: StudyResult, source: str | None, dataset: Dataset) -> pd.Series:
+    """Return the artist of each track of a music, as stored or from its data set's index.
+
+    Music from elsewhere may have track ids of the data set by chance: it gets no artist there.
+    """
     facts = robustness.clips(heard)
     known = facts[facts["source"].eq(source)].set_index("track_id")["artist"].dropna()
-    if len(known):
+    if len(known) or source in (None, abroad(heard)):
         return known
     return dataset.artists
+
+
+def _artists_at_home(home: pd.DataFrame, dataset: Dataset) -> pd.Series:
+    """Return the artist of each track of the test part that the network was shipped for."""
+    if home.empty or home["dataset"].iloc[0] == dataset.name:
+        return dataset.artists
+    return datasets.load(home["dataset"].iloc[0], missing_ok=True).artists
 
 
 def _n_valid(heard: StudyResult, rows: pd.DataFrame) -> int:
@@ -149,7 +167,7 @@ def accuracy(
     home : pd.DataFrame
         Rows of the test part that the network was shipped for (`robustness.at_home`).
     dataset : Dataset
-        Says which artist each track of that part is by.
+        Says which artist its tracks are by.
     n_boot : int
         Bootstrap replicates.
     called : str
@@ -176,9 +194,10 @@ def accuracy(
         parts.append((source, EVERY, rows))
         if source == other:
             parts.append((source, SHARED, tables_transfer.restricted(rows, there)))
-    table = []
+    artists = {source: _artists(heard, source, dataset) for source in sources(heard)}
+    at_home, table = _artists_at_home(home, dataset), []
     for music, answers, rows in parts:
-        known = _artists(heard, music, dataset).reindex(rows["track_id"].unique())
+        known = artists.get(music, at_home).reindex(rows["track_id"].unique())
         found = {"music": music, "answers": answers, "of_valid": _n_valid(heard, rows)}
         table.append(found | _scored(rows, known, n_boot))
     columns = ["music", "answers", *_SCORES, *_OVER_ARTISTS, "chance", "confidence"]
@@ -249,7 +268,7 @@ def home_and_away(
     others : StudyResult
         Of `robustness.other_networks`.
     dataset : Dataset
-        Says which artist each track of the test part is by.
+        Says which artist its tracks are by.
     known_copies : sequence of str
         How the ids of tracks end that are also in the data learnt from; left out.
     n_boot : int
@@ -262,9 +281,8 @@ def home_and_away(
         ``_high`` and ``n_home, n_away``; what `difference` returns of them; ``chance``.
     """
     pairs = {}
-    artists = pd.concat([dataset.artists, _artists(heard, abroad(heard), dataset)])
-    artists = artists[~artists.index.duplicated(keep="last")]
     other = abroad(heard)
+    artists = (_artists_at_home(home, dataset), _artists(heard, other, dataset))
     if other and len(home):
         pairs[home["model"].iloc[0]] = (home, of_music(heard, other))
     endings = tuple(name.lower() for name in known_copies)
@@ -280,9 +298,9 @@ def home_and_away(
         for answers, columns in ((EVERY, every), (SHARED, there)):
             scores = [
                 evaluation.summary(
-                    tables_transfer.restricted(rows, columns), artists=artists, n_boot=n_boot
+                    tables_transfer.restricted(rows, columns), artists=known, n_boot=n_boot
                 )
-                for rows in (same, away)
+                for rows, known in zip((same, away), artists, strict=True)
             ]
             found = {"model": model, "title": title(model), "answers": answers}
             for name, score in zip(("home", "away"), scores, strict=True):
@@ -455,7 +473,9 @@ def abstention(heard: StudyResult, home: pd.DataFrame, *, n_boot: int, called: s
 def abstention_to_read(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of `abstention` for readers: one row a music, one column a threshold."""
     cells = [
-        "–" if not row["n_tracks"] else f"{interval(row)}, {row['coverage']:.0%} answered"
+        "–"
+        if not row["n_tracks"]
+        else f"{interval(row)}, {row['n_tracks']} answered ({row['coverage']:.0%})"
         for _, row in table.iterrows()
     ]
     names = table["at_least"].map(lambda least: f"{least:g} sure" if least else "always")

@@ -14,15 +14,21 @@ from genre_utils.models.classical import CLASSICAL
 from genre_utils.models.pretrained import PRETRAINED
 from genre_utils.project import Outputs
 from genre_utils.results import interval, markdown_table
+from genre_utils.words import count_of, enumeration
 
 _SUMMARY = [
     "n_tracks", "accuracy", "accuracy_low", "accuracy_high", "accuracy_artist_low",
     "accuracy_artist_high", "macro_f1", "macro_f1_low", "macro_f1_high", "n_artists",
 ]  # fmt: skip
+COMPARED = [
+    "accuracy", "accuracy_against", "difference", "low", "high", "mcnemar_p", "n_tracks",
+]  # fmt: skip
+"""Columns of two systems on the same items, see `compared`."""
+
 TITLES = {
-    stacking.SCRATCH: "all joined, without pretraining",
-    stacking.PRETRAINED: "all joined, with pretraining",
-    stacking.PICTURES: "all joined, with pretraining that sees pictures only",
+    stacking.SCRATCH: "ensemble without pretraining",
+    stacking.PRETRAINED: "ensemble with pretraining",
+    stacking.PICTURES: "ensemble with pretraining that sees pictures only",
 }
 """How tables call the headlines."""
 
@@ -83,12 +89,14 @@ def headlines(result: StudyResult, dataset: Dataset, *, n_boot: int) -> pd.DataF
         training part, and slightly too good, since the weights were chosen on them);
         accuracy with intervals from drawing tracks and from drawing artists
         (``accuracy_artist_low, _high``), macro F1 with its interval, ``n_tracks``,
-        ``n_artists``, ``largest_artist`` (most test tracks of one artist), ``n_train``,
-        ``n_members`` that carry weight. Headlines that could not be made have a
+        ``n_artists``, ``largest_artist`` (most test tracks of one artist), ``n_train`` of
+        the ``n_train_part`` tracks in the training part, ``n_members`` that carry weight,
+        and what these are ``pretrained_on``. Headlines that could not be made have a
         ``reason`` instead.
     """
     artists = dataset.artists
     runs = result.runs.set_index("model")
+    n_train_part = int(dataset.tracks["fault_filtered_split"].eq("train").sum())
     table = []
     for model, rows in _final(result).groupby("model", sort=False):
         summary = evaluation.summary(rows, artists=artists, n_boot=n_boot)
@@ -101,7 +109,9 @@ def headlines(result: StudyResult, dataset: Dataset, *, n_boot: int) -> pd.DataF
                 **{name: summary[name] for name in _SUMMARY},
                 "largest_artist": int(counts.max()) if len(counts) else 1,
                 "n_train": int(rows["n_train"].iloc[0]),
+                "n_train_part": n_train_part,
                 "n_members": len(runs.loc[model, "weights"]),
+                "pretrained_on": _pretrained_on(runs.loc[model, "weights"]),
                 "reason": None,
             }
         )
@@ -109,6 +119,14 @@ def headlines(result: StudyResult, dataset: Dataset, *, n_boot: int) -> pd.DataF
         table.append({name: row[name] for name in ("model", "reason")})
         table[-1]["title"] = title(row["model"])
     return pd.DataFrame(table)
+
+
+def _pretrained_on(weights: Mapping[str, float]) -> str:
+    """Return which pretrained networks the members with weight rest on."""
+    carrying = [stacking.MEMBERS[name] for name in weights if name in stacking.MEMBERS]
+    blocks = {block for member in carrying for block in member.blocks}
+    heard = [name for name, theirs in stacking.LISTENERS.items() if blocks & theirs]
+    return f"Million Song Dataset ({enumeration(heard)})" if heard else "nothing"
 
 
 def _final(result: StudyResult) -> pd.DataFrame:
@@ -163,6 +181,10 @@ def accuracies_to_read(table: pd.DataFrame) -> pd.DataFrame:
             "left out, because": rows["reason"].fillna(""),
         }
     )
+
+
+def _of_all(n: float, n_all: float) -> str:
+    return f"{n:.0f}" if n == n_all else f"{n:.0f} of {n_all:.0f}"
 
 
 def _whole(n: float) -> str:
@@ -246,6 +268,30 @@ def baselines(outputs: Outputs) -> dict[str, pd.DataFrame]:
     return found
 
 
+def best_network(networks: StudyResult) -> dict[str, pd.DataFrame]:
+    """Return the test predictions of the network that is best inside the training part.
+
+    Parameters
+    ----------
+    networks : StudyResult
+        Rows of the stages ``inner`` and ``final``.
+
+    Returns
+    -------
+    dict of str to pd.DataFrame
+        Its title, with its number of seeds → rows, one a track and seed; empty where no
+        network has both stages.
+    """
+    rows = networks.predictions
+    inside = rows[rows["stage"].eq("inner") & rows["model"].isin(_final(networks)["model"])]
+    if inside.empty:
+        return {}
+    scores = {model: _mean_accuracy(part) for model, part in inside.groupby("model", sort=False)}
+    best = max(scores, key=scores.get)
+    found = tables.to_tracks(_final(networks).loc[lambda final: final["model"] == best])
+    return {f"{title(best)}, {count_of(found['seed'].nunique(), 'seed')} (07)": found}
+
+
 def _chosen(result: StudyResult, models: list[str]) -> pd.DataFrame:
     """Return the rows of the setting with the best validation accuracy on the most tracks."""
     rows = _final(result)
@@ -293,20 +339,56 @@ def against(
         both = set(ours[model]["track_id"]) & set(rows["track_id"])
         parts = [part[part["track_id"].isin(both)] for part in (ours[model], rows)]
         if both:
-            table.append(
-                {
-                    "title": title(model),
-                    "against": name,
-                    "accuracy": _right(parts[0]).mean(),
-                    "accuracy_against": _right(parts[1]).mean(),
-                }
-                | evaluation.paired(*parts, n_boot=n_boot)
-            )
-    columns = [
-        "title", "against", "accuracy", "accuracy_against", "difference", "low", "high",
-        "mcnemar_p", "n_tracks",
-    ]  # fmt: skip
+            names = {"title": title(model), "against": name}
+            table.append(names | compared(*parts, n_boot=n_boot))
+    return pd.DataFrame(table, columns=["title", "against", *COMPARED])
+
+
+def taught(result: StudyResult, *, n_boot: int) -> pd.DataFrame:
+    """Compare networks that an ensemble taught with the same ones taught by labels alone.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Rows of both kinds, of stage ``final``.
+    n_boot : int
+        Bootstrap replicates.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a network that both ways have seeds in common, from these seeds alone:
+        ``title, against, n_seeds``, ``accuracy_low, accuracy_high``, and the columns of
+        `against`.
+    """
+    table = []
+    rows = tables.to_tracks(_final(result))
+    for model in dict.fromkeys(rows["model"]):
+        alone = model.removesuffix(DISTILLED)
+        pair = [rows[rows["model"] == name] for name in (model, alone)]
+        seeds_of_both = set(pair[0]["seed"]) & set(pair[1]["seed"])
+        if alone == model or not seeds_of_both:
+            continue
+        pair = [part[part["seed"].isin(seeds_of_both)] for part in pair]
+        names = {"title": title(model), "against": title(alone), "n_seeds": len(seeds_of_both)}
+        found = evaluation.summary(pair[0], n_boot=n_boot)
+        table.append(names | found | compared(*pair, n_boot=n_boot))
+    columns = ["title", "against", "n_seeds", "accuracy_low", "accuracy_high", *COMPARED]
     return pd.DataFrame(table, columns=columns)
+
+
+def compared(ours: pd.DataFrame, theirs: pd.DataFrame, *, n_boot: int) -> dict[str, float]:
+    """Return two accuracies, and `evaluation.paired` of them.
+
+    Parameters
+    ----------
+    ours, theirs : pd.DataFrame
+        Prediction rows of the same items.
+    n_boot : int
+        Bootstrap replicates.
+    """
+    accuracies = {"accuracy": _right(ours).mean(), "accuracy_against": _right(theirs).mean()}
+    return accuracies | evaluation.paired(ours, theirs, n_boot=n_boot)
 
 
 def _right(rows: pd.DataFrame) -> pd.Series:
@@ -454,10 +536,10 @@ def beside_anchors(headline_table: pd.DataFrame, anchor_table: pd.DataFrame) -> 
     rows = [
         {
             "system": f"**{row['title']}**",
-            "pretrained on": _PRETRAINED_ON.get(row["model"], ""),
+            "pretrained on": row["pretrained_on"],
             "accuracy": interval(row),
-            "how": f"{row['n_train']:.0f} training tracks, chosen inside them; "
-            f"{row['n_tracks']:.0f} test tracks; drawing artists: "
+            "how": f"{_of_all(row['n_train'], row['n_train_part'])} training tracks, "
+            f"chosen inside them; {row['n_tracks']:.0f} test tracks; resampling whole artists: "
             f"{row['accuracy_artist_low']:.2f}–{row['accuracy_artist_high']:.2f}",
             "source": "this study",
         }
@@ -474,14 +556,6 @@ def beside_anchors(headline_table: pd.DataFrame, anchor_table: pd.DataFrame) -> 
         for _, row in anchor_table.iterrows()
     ]
     return pd.DataFrame(rows)
-
-
-_PRETRAINED_ON = {
-    stacking.SCRATCH: "nothing",
-    stacking.PRETRAINED: "Million Song Dataset (tag scores of the sound by MSD_musicnn, and two "
-    "networks on pictures)",
-    stacking.PICTURES: "Million Song Dataset (two networks on pictures)",
-}
 
 
 def headline_fragment(headline_table: pd.DataFrame, anchor_table: pd.DataFrame) -> str:

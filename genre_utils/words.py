@@ -7,7 +7,7 @@ import pandas as pd
 
 from genre_utils import splits
 from genre_utils.models.classical import CLASSICAL
-from genre_utils.results import interval, signed
+from genre_utils.results import brief, interval, signed
 
 
 def enumeration(names) -> str:
@@ -100,6 +100,153 @@ def importance_alt(importance: pd.DataFrame) -> str:
     return f"Accuracy lost when a feature is shuffled. Largest losses: {'; '.join(parts)}."
 
 
+def importance_title(importance: pd.DataFrame) -> str:
+    """Return on which test items permutation importance was measured, as a title."""
+    if importance.empty:
+        return "Permutation importance"
+    row = importance.iloc[0]
+    return (
+        f"Permutation importance on the {count_of(row['n_test'], 'test item')} of "
+        f"{row['protocol']}, {row['segment_s']:g} s each"
+    )
+
+
+def importance(importance: pd.DataFrame) -> str:
+    """Return which single features the models need, and what bars at or below zero mean."""
+    if importance.empty:
+        return "Nothing was shuffled on this data."
+    parts = []
+    for title, rows in importance.groupby("title", sort=False):
+        needed, top = rows[rows["drop_low"] > 0], rows.loc[rows["drop"].idxmax()]
+        part = (
+            f"**{title}**: {len(needed) or 'none'} of the {count_of(len(rows), 'feature')} "
+            f"{'has' if len(needed) == 1 else 'have'} a line wholly above zero; the largest loss "
+            f"is {top['drop']:.3f} (`{top['feature']}`)"
+        )
+        useless = rows[rows["drop"] <= 0]
+        if len(useless):
+            lowest = useless.loc[useless["drop"].idxmin()]
+            part += (
+                f", and for {len(useless)} the loss is zero or below (lowest: "
+                f"{signed(lowest['drop'], 3)}, `{lowest['feature']}`)"
+            )
+        parts.append(part)
+    text = f"{'; '.join(parts)}."
+    if importance["drop"].le(0).any():
+        text += (
+            " A loss of zero or below says that the model answers as well or better when the "
+            "feature is shuffled: others say the same, or what was learned of it does not hold for "
+            "the test tracks."
+        )
+    return (
+        f"{text} One test item more or less is {1 / importance['n_test'].max():.4f}; the lines "
+        "show the luck of the shuffle, not that of the test items."
+    )
+
+
+def validation(accuracy: pd.DataFrame, *, segment_s: float) -> str:
+    """Return how far validation accuracy lies from test accuracy under each protocol.
+
+    Parameters
+    ----------
+    accuracy : pd.DataFrame
+        As returned by `tables.accuracy`.
+    segment_s : float
+        At which segment length, in seconds; scored per segment.
+    """
+    rows = accuracy[(accuracy["segment_s"] == segment_s) & (accuracy["unit"] == "segment")]
+    rows = rows.assign(gap=rows["validation_accuracy"] - rows["accuracy"]).dropna(subset="gap")
+    if rows.empty:
+        return "There is nothing to compare on this data."
+    by_protocol = dict(tuple(rows.groupby("protocol")["gap"]))
+    gaps = {name: by_protocol[name] for name in splits.PROTOCOLS if name in by_protocol}
+    listed = enumeration(
+        f"{of.gt(0).sum()} of {count_of(len(of), 'model')} under `{protocol}` "
+        f"({signed(of.min())} to {signed(of.max())})"
+        for protocol, of in gaps.items()
+    )
+    text = (
+        "Validation accuracy was too high a forecast of the test (in brackets: validation minus "
+        f"test) for {listed}."
+    )
+    if len(gaps) == 1:
+        return text
+    missed = pd.Series({protocol: of.abs().mean() for protocol, of in gaps.items()}).sort_values()
+    return (
+        f"{text} It forecasts `{missed.index[0]}` best (off by {missed.iloc[0]:.2f} on average) "
+        f"and `{missed.index[-1]}` worst (off by {missed.iloc[-1]:.2f})."
+    )
+
+
+def against_baseline(table: pd.DataFrame, *, baseline: str) -> str:
+    """Return whether any model beats a baseline on the same tracks.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        As returned by `tables.against_baseline`.
+    baseline : str
+        Name of the model compared with.
+    """
+    if table.empty:
+        return "There is no other model to compare with."
+    tuned = {model.title for model in CLASSICAL.values() if model.tuned}
+
+    def listed(rows):
+        return enumeration(
+            f"{row.title}{' (tuned)' if row.title in tuned else ''} {signed(row.difference)} "
+            f"({signed(row.low)} to {signed(row.high)})"
+            for row in rows.sort_values("difference", ascending=False).itertuples()
+        )
+
+    better, worse = table[table["low"] > 0], table[table["high"] < 0]
+    best = table[table["difference"] == table["difference"].max()]
+    tracks = count_of(table["n_tracks"].max(), "track")
+    reference = f"{CLASSICAL[baseline].title} on the same {tracks}"
+    if len(better):
+        text = (
+            f"Better than {reference}, with the whole interval above zero: {listed(better)}. The "
+            f"intervals are not widened for {count_of(len(table), 'comparison')}."
+        )
+    else:
+        text = (
+            f"No: not one of {count_of(len(table), 'model')} has an interval above zero against "
+            f"{reference}; the highest difference is {listed(best)}."
+        )
+    if worse.empty:
+        return text
+    return f"{text} Worse, with the whole interval below zero: {listed(worse)}."
+
+
+def counted_uses(uses: pd.DataFrame, runs: pd.DataFrame, *, study: str) -> str:
+    """Return how often a study's runs looked at a test part, those not shown any more among them.
+
+    Parameters
+    ----------
+    uses : pd.DataFrame
+        What `experiments.count_test_use` has counted.
+    runs : pd.DataFrame
+        The runs that the study shows.
+    study : str
+        Name that its predictions are stored under.
+    """
+    setting = ["model", "segment_s", "source", "protocol", "stage", "fold", "seed"]
+    uses = uses[uses["study"] == study]
+    if uses.empty:
+        return "How often these runs looked at a test part has not been counted here."
+    shown = uses["run_id"].isin(runs["run_id"])
+    same = pd.MultiIndex.from_frame(uses[setting]).isin(pd.MultiIndex.from_frame(runs[setting]))
+    kinds = {
+        "by these runs": shown,
+        "by earlier versions of them (run again when features, split or recipe changed)": ~shown
+        & same,
+        "by runs of settings that the study no longer has": ~shown & ~same,
+    }
+    looks = {how: uses.loc[rows, "times"].sum() for how, rows in kinds.items()}
+    listed = enumeration(f"{number:,} {how}" for how, number in looks.items() if number)
+    return f"Each look at a test part is counted, {sum(looks.values()):,} in all: {listed}."
+
+
 def search_winner(searches: pd.DataFrame) -> str:
     """Return which search won how often, and what each cost."""
     if searches.empty:
@@ -174,7 +321,7 @@ def cost_alt(cost: pd.DataFrame) -> str:
     if cost.empty:
         return "No costs: there is no audio here."
     parts = [
-        f"{row.feature_group} {row.milliseconds:.0f} ms"
+        f"{row.feature_group} {brief(row.milliseconds)} ms"
         for row in cost.sort_values("milliseconds", ascending=False).itertuples()
     ]
     return f"Bar chart of milliseconds by feature group: {', '.join(parts)}."
@@ -200,16 +347,22 @@ def librosa_agreement(table: pd.DataFrame) -> str:
     if table.empty:
         return "There is no audio here to compare on."
     worst = table.sort_values("of_allowed").iloc[-1]
+    relative = table.sort_values("relative").iloc[-1]
     tempo = table.set_index("feature").loc["tempo", "share_equal"]
-    return (
-        f"On {worst['n']} signals, every value differs from librosa's by less than a thousandth "
-        f"(0.0001 near 0)"
-        if worst["of_allowed"] <= 1
-        else "Not every value is librosa's"
-    ) + (
-        f": the largest difference is {worst['of_allowed']:.1%} of what that allows "
-        f"({worst['feature']}). The tempo is the same in {tempo:.0%} of them."
-    )
+    equal = worst["of_allowed"] <= 1
+    text = (
+        f"On {worst['n']} signals, every value is librosa's to within 0.0001 and a thousandth of "
+        "the value"
+        if equal
+        else "Not every value is librosa's to within 0.0001 and a thousandth of the value"
+    ) + f": the largest difference is {worst['of_allowed']:.1%} of that ({worst['feature']})."
+    if equal and relative["relative"] > 1e-3:
+        # Only the 0.0001 can allow more than a thousandth of a value.
+        text += (
+            f" Relative to the value alone it is up to {relative['relative']:.2g} "
+            f"({relative['feature']}, at values near zero)."
+        )
+    return f"{text} The tempo is the same in {tempo:.0%} of the signals."
 
 
 def collection_estimate(estimate: dict[str, float]) -> str:
@@ -254,9 +407,9 @@ def rests_on(dataset, accuracy: pd.DataFrame, uses: pd.DataFrame) -> str:
         .reset_index()
         .itertuples()
     ]
+    times = "each once" if (uses["times"] == 1).all() else f"{uses['times'].sum():,} times in all"
     return (
         f"{dataset.title}: {len(dataset.tracks):,} tracks in the index; features of "
-        f"{', '.join(parts)}. {len(uses):,} runs predicted a test part, "
-        f"{uses['times'].sum():,} times in all "
+        f"{', '.join(parts)}. {len(uses):,} runs predicted a test part, {times} "
         f"([count](results/{dataset.name}/test_uses.csv))."
     )

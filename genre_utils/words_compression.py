@@ -2,12 +2,24 @@
 
 import pandas as pd
 
+from genre_utils.experiments import TABULAR
 from genre_utils.measuring import BUNDLE, Measured
 from genre_utils.results import interval, signed
-from genre_utils.tables_compression import busy, difference, ratio, size, times_as
+from genre_utils.tables_compression import (
+    ASSUMED,
+    ENSEMBLE,
+    busy,
+    difference,
+    ratio,
+    size,
+    times_as,
+    title,
+)
 from genre_utils.words import count_of, enumeration
 
 _UNDISTURBED = 0.1
+# By McNemar's exact test a lead of five says nothing, even where all else is answered alike.
+_TELLING_LEAD = 6
 
 
 def machine_line(measured: Measured) -> str:
@@ -34,22 +46,38 @@ def machine_line(measured: Measured) -> str:
     )
 
 
-def training_line(result) -> str:
-    """Return what the study's training took.
+def training_line(result, seeds: pd.DataFrame) -> str:
+    """Return what the study's training took, and what one seed is worth.
 
     Parameters
     ----------
     result : StudyResult
         Of `compression.run`.
+    seeds : pd.DataFrame
+        Of `tables_compression.reference_seeds`.
     """
     runs = result.runs
-    seeds = enumeration(sorted(runs["seed"].unique()))
+    used = enumeration(sorted(runs["seed"].unique()))
     return (
-        f"{len(runs)} networks under {runs['protocol'].nunique()} splits; the dearest took "
-        f"{runs['fit_s'].astype(float).max() / 60:.0f} minutes of training, with those before it. "
-        f"Each rests on a single training with seed {seeds}; another seed gives another network "
-        "and another accuracy. So a network is to be compared with what was made of it; "
-        "notebook 04 shows how far seeds of ResNet18 lie apart."
+        f"{len(runs)} networks under {runs['protocol'].nunique()} splits; the slowest to train "
+        f"took {runs['fit_s'].astype(float).max() / 60:.0f} minutes, with the training of those "
+        f"that it was made of. Each rests on a single training with seed {used}; another seed "
+        "gives another network and another accuracy, and intervals draw tracks, not seeds. So a "
+        "network is to be compared with what was made of it."
+    ) + _luck_of_the_reference(seeds)
+
+
+def _luck_of_the_reference(seeds: pd.DataFrame) -> str:
+    """Say how good the reference's seed is among others; nothing where there are none."""
+    if seeds.empty or seeds["n_seeds"].iloc[0] < 2:
+        return ""
+    row = seeds.iloc[0]
+    above = row["here"] - row["mean"]
+    return (
+        f" In notebook 04 the reference is trained with {row['n_seeds']} seeds, which reach "
+        f"{row['lowest']:.3f} to {row['highest']:.3f} on the same test part, {row['mean']:.3f} on "
+        f"average; the one here reaches {row['here']:.3f}. Held against that average instead, "
+        f"every network would stand {abs(above):.3f} {'better' if above > 0 else 'worse'}."
     )
 
 
@@ -59,8 +87,50 @@ def best_line(table: pd.DataFrame) -> str:
     return (
         f"The best deployable network, by its accuracy on the validation part, is "
         f"**{best['title']}**: {interval(best)} on {best['n_tracks']:.0f} test tracks, in a file "
-        f"of {size(best['file_bytes'])}. Differences are paired: the same tracks, with a 95 % "
-        "interval from drawing tracks."
+        f"of {size(best['file_bytes'])}.{_lead(table, best)} Differences are paired: the same "
+        "tracks, with a 95 % interval from drawing tracks."
+    )
+
+
+def _lead(table: pd.DataFrame, best: pd.Series) -> str:
+    """Say by how much the best deployable variant won, and whether that tells anything."""
+    rivals = table[table["file_bytes"].notna() & ~table["best"]]
+    if rivals.empty:
+        return ""
+    scores = rivals["validation_accuracy"].astype(float)
+    next_best = rivals.loc[scores.eq(scores.max()), "title"]
+    n_ahead = round((best["validation_accuracy"] - scores.max()) * best["n_valid"])
+    names = next_best.iloc[0] if len(next_best) == 1 else f"the {len(next_best)} next best"
+    if not n_ahead:
+        return f" There it is only as accurate as {names}; of equals, the smallest is taken."
+    items = "segment" if best["input"] == TABULAR else "track"
+    luck = ", which is too little to tell them apart" if n_ahead < _TELLING_LEAD else ""
+    return (
+        f" There it is {count_of(n_ahead, items)} of {best['n_valid']:.0f} ahead of {names}{luck}."
+    )
+
+
+def distilled_line(gains: pd.DataFrame) -> str:
+    """Return what a teacher adds to labels, from `tables_compression.distilled`."""
+    if gains.empty:
+        return "No student was both taught and left to labels alone here."
+    parts = [
+        f"**{row.title}**: {row.accuracy:.3f} taught, {row.accuracy_against:.3f} from labels "
+        f"alone, {signed(row.difference, 3)} ({signed(row.low, 3)} to {signed(row.high, 3)})"
+        for row in gains.itertuples()
+    ]
+    n_open = int(((gains["low"] <= 0) & (gains["high"] >= 0)).sum())
+    verdict = (
+        "nothing shows here that teaching matters"
+        if n_open == len(gains)
+        else "teaching matters in the others"
+        if n_open
+        else "that is more than luck of the tracks"
+    )
+    return (
+        f"On the same {gains['n_tracks'].max()} test tracks: {'; '.join(parts)}. "
+        f"{n_open} of {count_of(len(gains), 'interval')} "
+        f"{'holds' if n_open == 1 else 'hold'} zero: {verdict}. Each rests on one seed."
     )
 
 
@@ -109,12 +179,24 @@ def both_ways_line(ways: pd.DataFrame) -> str:
     text = f"{'; '.join(parts)}."
     if {"segment_random", "fault_filtered"} <= set(plain.index):
         text += (
-            f" The network itself falls from {plain['segment_random']:.2f} to "
-            f"{plain['fault_filtered']:.2f} once no track is on both sides."
-            if plain["segment_random"] > plain["fault_filtered"]
-            else " On this data segments on both sides do not help the network."
-        ) + _what_pruning_takes(pruned)
+            f" The network itself scores {plain['segment_random']:.2f} under `segment_random`, "
+            f"where segments of the tested tracks are in training, and "
+            f"{plain['fault_filtered']:.2f} under `fault_filtered`, which is made to keep tracks "
+            f"and artists apart. {_what_else_differs(ways)}{_what_pruning_takes(pruned)}"
+        )
     return text
+
+
+def _what_else_differs(ways: pd.DataFrame) -> str:
+    names = ("segment_random", "fault_filtered")
+    plain = ways[ways["difference"].isna()].set_index("protocol")["n_train"]
+    trained = " against ".join(f"{plain[name]:,.0f}" for name in names)
+    parts = ["other tracks are tested", f"the training part is another ({trained} segments)"]
+    fewer = [ways.loc[ways["protocol"].eq(name), "fewer"].dropna() for name in names]
+    pruned = [enumeration(dict.fromkeys(times_as(n)[:-1] for n in of)) for of in fewer if len(of)]
+    if len(set(pruned)) > 1:
+        parts.append(f"more or less was pruned ({' against '.join(pruned)} times fewer weights)")
+    return f"They differ in more than that: {enumeration(parts)}."
 
 
 def _what_pruning_takes(pruned: pd.DataFrame) -> str:
@@ -123,17 +205,15 @@ def _what_pruning_takes(pruned: pd.DataFrame) -> str:
     if not {"segment_random", "fault_filtered"} <= set(of):
         return ""
     known, strange = (_verdict(of[name]) for name in ("segment_random", "fault_filtered"))
-    text = (
-        f" With segments of the tested tracks in training, pruning {known}; without, it {strange}."
+    text = f" Pruning {known} under the first; under the second, it {strange}."
+    if (known == _COSTS) == (strange == _COSTS):
+        return text
+    reading = (
+        "what is lost is memory of the tested tracks"
+        if known == _COSTS
+        else "segments on both sides hide what pruning costs on new tracks"
     )
-    if known == _COSTS and strange != _COSTS:
-        text += (
-            " What is lost looks like memory of those tracks rather than knowledge of genres; a "
-            "figure with segments on both sides mixes the two."
-        )
-    if strange == _COSTS and known != _COSTS:
-        text += " Segments on both sides hide what pruning costs on tracks that are new."
-    return text
+    return f"{text} One reading: {reading}. So many differences leave room for others."
 
 
 _COSTS = "costs accuracy"
@@ -230,6 +310,18 @@ def answer(devices: pd.DataFrame, table: pd.DataFrame) -> str:
             said += f"; against the best {difference(chosen, 'best')}"
         parts.append(said + ".")
     return (
-        " ".join(parts) + " Each is the most accurate on the validation part of those that fit; "
-        "times are those of this machine, not of the device."
+        f"{' '.join(parts)} Each is the most accurate on the validation part of those that fit; "
+        f"times are those of this machine, not of the device. {ASSUMED}{_beyond(table)}"
+    )
+
+
+def _beyond(table: pd.DataFrame) -> str:
+    """Say what the ensemble reaches, where it is known and better than all of these."""
+    taught = table[table["teacher"].eq(ENSEMBLE) & table["teacher_difference"].notna()]
+    reached = (taught["accuracy"] - taught["teacher_difference"]).max()
+    if not reached > table["accuracy"].max():
+        return ""
+    return (
+        f" These are single networks: {title({}, ENSEMBLE)} (notebook 07), which is many, reaches "
+        f"{reached:.2f}."
     )

@@ -3,11 +3,21 @@
 import numpy as np
 import pandas as pd
 
-from genre_utils import splits
-from genre_utils.results import interval, signed
+from genre_utils import inputs, splits
+from genre_utils.results import brief, interval, signed
 from genre_utils.systems import SYSTEMS
-from genre_utils.tables_deep import FITTED, STAGE_TITLES, duration, title
+from genre_utils.tables_deep import (
+    BARELY_FITTED,
+    FITTED,
+    STAGE_TITLES,
+    UNDERFITTED,
+    duration,
+    title,
+)
 from genre_utils.words import count_of, enumeration
+
+_NOTABLE = 0.1
+"""Change of a probability from which a hidden patch is counted."""
 
 
 def _ordered(protocols) -> list[str]:
@@ -62,6 +72,87 @@ def underfitting(table: pd.DataFrame) -> str:
     )
 
 
+def underfitted_numbers(board: pd.DataFrame) -> str:
+    """Return what the mark of underfitted numbers means, where a table of systems has some."""
+    marked = board.map(lambda cell: UNDERFITTED in str(cell)).any(axis=None)
+    if not marked:
+        return ""
+    return (
+        f"Where a number is marked as {UNDERFITTED}, its networks get fewer than "
+        f"{100 * BARELY_FITTED:.0f} of 100 of their own training items right after their epochs: "
+        "it is no test of the claim beside it, and its fall from one protocol to another is no "
+        "measure of leakage."
+    )
+
+
+def seed_spread(accuracy: pd.DataFrame) -> str:
+    """Return that intervals leave out the luck of a seed, and how much that is.
+
+    Parameters
+    ----------
+    accuracy : pd.DataFrame
+        As returned by `tables_deep.accuracy`, of one notebook or of several.
+    """
+    start = "Intervals draw tracks only; the luck of a seed comes on top of them."
+    rows = _of_several_seeds(accuracy)
+    if rows.empty:
+        return f"{start} No system was trained with several seeds here, so how much is not known."
+    return (
+        f"{start} {_widest(rows)} {count_of(rows['model'].nunique(), 'system')} had several "
+        "seeds. Between two rows of one seed each, a difference below that decides nothing."
+    )
+
+
+def one_seed_line(compared: pd.DataFrame, accuracy: pd.DataFrame) -> str:
+    """Return which comparisons rest on one seed, beside how far seeds of one system lie apart.
+
+    Parameters
+    ----------
+    compared : pd.DataFrame
+        As returned by `tables_deep.compared`.
+    accuracy : pd.DataFrame
+        As returned by `tables_deep.accuracy`.
+    """
+    seeds = _of_several_seeds(accuracy)
+    if seeds.empty:
+        return ""
+    under = compared[compared["protocol"] == seeds["protocol"].iloc[0]]
+    once = under[under["n_seeds"] == 1]
+    if once.empty:
+        return ""
+    which = "all of them" if len(once) == len(under) else "; ".join(once["title"])
+    larger = (once["difference"].abs() > seeds["apart"].max()).sum()
+    verdict = "none is larger, so none of them decides anything"
+    if larger:
+        verdict = f"{larger} of {len(once)} {'is' if larger == 1 else 'are'} larger"
+        verdict += "; the others decide nothing" if larger < len(once) else ""
+    return (
+        f"Compared with one seed on each side: {which}. {_widest(seeds)} The intervals leave that "
+        f"out. Of these differences, {verdict}."
+    )
+
+
+def _of_several_seeds(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of systems with several seeds under the strictest protocol that has some."""
+    rows = accuracy[
+        accuracy["model"].isin(list(SYSTEMS))
+        & (accuracy["stage"] == "final")
+        & (accuracy["unit"] == "track")
+        & (accuracy["n_seeds"] > 1)
+    ]
+    rows = rows[rows["protocol"].isin(_ordered(rows["protocol"])[-1:])]
+    return rows.assign(apart=rows["accuracy_seed_high"] - rows["accuracy_seed_low"])
+
+
+def _widest(rows: pd.DataFrame) -> str:
+    row = rows.loc[rows["apart"].idxmax()]
+    return (
+        f"Under `{row['protocol']}`, single seeds of one system lie up to {row['apart']:.2f} apart "
+        f"({row['title']}: {row['accuracy_seed_low']:.3f}–{row['accuracy_seed_high']:.3f} on the "
+        f"same {row['n_tracks']:.0f} tracks)."
+    )
+
+
 def systems_alt(shown: pd.DataFrame) -> str:
     """Return the alt text of the figure of all systems by protocol."""
     rows = shown.dropna(subset="accuracy")
@@ -75,7 +166,7 @@ def systems_alt(shown: pd.DataFrame) -> str:
 
 
 def against_published(accuracy: pd.DataFrame, *, model: str) -> str:
-    """Return one system's accuracy under every protocol, beside the published number."""
+    """Return one system's accuracy under every protocol, beside what is claimed of its kind."""
     parts = []
     for protocol in _ordered(accuracy["protocol"]):
         unit = "segment" if protocol == "segment_random" else "track"
@@ -86,7 +177,50 @@ def against_published(accuracy: pd.DataFrame, *, model: str) -> str:
         return f"**{title(model)}** could not be trained on this data."
     text = f"**{title(model)}** reaches {enumeration(parts)}."
     published = SYSTEMS[model].published if model in SYSTEMS else ""
-    return text + (f" Published: {published}." if published else "")
+    return text + (f" Claimed of its kind: {published}." if published else "")
+
+
+def leakage_line(accuracy: pd.DataFrame, *, models: list[str], leaky: str, honest: str) -> str:
+    """Return how far systems with a claim fall from a leaky protocol to an honest one.
+
+    Parameters
+    ----------
+    accuracy : pd.DataFrame
+        As returned by `tables_deep.accuracy`.
+    models : list of str
+        Which systems; those without a claim, or with other lengths of segments under the
+        two protocols, are left out.
+    leaky, honest : str
+        Names of the two protocols.
+    """
+    parts, falls = [], []
+    for model in models:
+        under = [_row(accuracy, model=model, protocol=p, unit="segment") for p in (leaky, honest)]
+        claim = SYSTEMS[model].published
+        if not claim or any(row is None for row in under):
+            continue
+        if under[0]["segment_s"] == under[1]["segment_s"]:
+            falls.append((under[0]["accuracy"] - under[1]["accuracy"], *under))
+            parts.append(
+                f"{title(model)} from {under[0]['accuracy']:.2f} (claimed: "
+                f"{claim.partition(', ')[0]}) to {under[1]['accuracy']:.2f}"
+            )
+    if not parts or leaky == honest:
+        return "How much of the claims is leakage could not be asked on this data."
+    least, most = min(fall for fall, *_ in falls), max(fall for fall, *_ in falls)
+    budgets = [
+        f"{row['n_train_tracks']:.0f} tracks and {count_of(row['epochs'], 'epoch')}"
+        for row in falls[0][1:]
+    ]
+    text = f"Per segment, from `{leaky}` to `{honest}`: {'; '.join(parts)}."
+    if least <= 0:
+        return f"{text} Not all of them fall, so nothing can be said of leakage."
+    fall = f"{most:.2f}" if len(falls) == 1 else f"{least:.2f} to {most:.2f}"
+    return (
+        f"{text} That is a fall of {fall}, and not all of it is leakage: they were trained on "
+        f"{budgets[0]} against {budgets[1]}, and other tracks are tested. Notebook 03 holds the "
+        "size of the training part and the test items fixed."
+    )
 
 
 def differences_alt(table: pd.DataFrame) -> str:
@@ -102,7 +236,7 @@ def differences_alt(table: pd.DataFrame) -> str:
 
 
 def fusion_answer(table: pd.DataFrame) -> str:
-    """Return what joining the branches brings, beside the published gain.
+    """Return what joining the branches brings, beside the claimed gain.
 
     Parameters
     ----------
@@ -118,6 +252,11 @@ def fusion_answer(table: pd.DataFrame) -> str:
         "around": "holds",
     }
     text = []
+    if "segment_random" in set(rows["protocol"]):
+        text.append(
+            "Scored per track throughout; the tables above score each segment under "
+            "`segment_random`, so that their numbers differ."
+        )
     for protocol in _ordered(rows["protocol"]):
         row = rows[rows["protocol"] == protocol].iloc[0]
         zero = "leaves out" if row["low"] > 0 or row["high"] < 0 else "holds"
@@ -130,7 +269,7 @@ def fusion_answer(table: pd.DataFrame) -> str:
             f"branch ({row['against']}) {row['accuracy_against']:.2f}{mean}: "
             f"{signed(row['difference'])} ({signed(row['low'])} to {signed(row['high'])}; "
             f"McNemar's test{answers}: p = {row['mcnemar_p']:.2g}). The interval {zero} zero and "
-            f"{verdicts[row['verdict']]} the published gain of {signed(row['claim'])}."
+            f"{verdicts[row['verdict']]} the claimed gain of {signed(row['claim'])}."
         )
     return " ".join(text)
 
@@ -214,13 +353,88 @@ def validation_part_line(table: pd.DataFrame, *, protocol: str) -> str:
 
 
 def _gain(rows: pd.DataFrame) -> str:
+    itself = rows["same_network"].astype(bool)
+    text, others = _mean_gain(rows[~itself]), rows.loc[itself, "title"]
+    if len(others):
+        text += (
+            f"; not counted: {enumeration(others)}, where the epoch chosen was the last one, so "
+            "that a network would be compared with itself"
+        )
+    return text
+
+
+def _mean_gain(rows: pd.DataFrame) -> str:
     gains = rows["difference"]
+    if rows.empty:
+        return "nothing to compare"
     if len(rows) == 1:
         return f"{signed(gains.iloc[0], 3)} ({rows['title'].iloc[0]} alone)"
     return (
         f"{signed(gains.mean(), 3)} on average over {count_of(len(rows), 'system')} "
         f"(from {signed(gains.min(), 3)} to {signed(gains.max(), 3)})"
     )
+
+
+def ablation_line(
+    compared: pd.DataFrame,
+    accuracy: pd.DataFrame,
+    *,
+    unchanged: str,
+    all_changes: str,
+    best: str,
+) -> str:
+    """Return what changes of the training data are worth, one by one and together.
+
+    Parameters
+    ----------
+    compared : pd.DataFrame
+        As returned by `tables_deep.compared`: variants with changes against `unchanged`.
+    accuracy : pd.DataFrame
+        As returned by `tables_deep.accuracy`.
+    unchanged, all_changes : str
+        The systems without any change, and with all of them.
+    best : str
+        A system with all changes and a budget of its own.
+    """
+    rows = compared[compared["baseline"] == unchanged]
+    if rows.empty:
+        return "What changes of the training data are worth could not be compared on this data."
+    protocol = _ordered(rows["protocol"])[-1]
+    rows = rows[rows["protocol"] == protocol]
+    better, worse = rows.loc[rows["low"] > 0, "title"], rows.loc[rows["high"] < 0, "title"]
+    text = (
+        f"Under `{protocol}`, with {count_of(rows['n_seeds'].max(), 'seed')}, unchanged training "
+        f"data give {rows['accuracy_against'].iloc[0]:.2f}. Of "
+        f"{count_of(len(rows), 'variant')} with changes, better with an interval above zero: "
+        f"{enumeration(better) if len(better) else 'none'}; worse with one below zero: "
+        f"{enumeration(worse) if len(worse) else 'none'}."
+    )
+    together = rows[rows["model"] == all_changes]
+    all_of_them = _row(accuracy, model=all_changes, protocol=protocol, unit="track")
+    if together.empty or all_of_them is None:
+        return text
+    text += f" {_together(together.iloc[0], all_of_them['epochs'])}"
+    longer = _row(accuracy, model=best, protocol=protocol, unit="track")
+    same_changes = SYSTEMS[best].augmentation == SYSTEMS[all_changes].augmentation
+    if longer is not None and same_changes and longer["epochs"] != all_of_them["epochs"]:
+        text += (
+            f" {longer['title']} has all of them and {count_of(longer['epochs'], 'epoch')} "
+            f"({longer['accuracy']:.2f}): how much it owes to the changes, and how much to its "
+            "budget, was not measured."
+        )
+    return text
+
+
+def _together(row: pd.Series, epochs: float) -> str:
+    text = (
+        f"All changes together score {row['accuracy']:.2f} ({signed(row['difference'])}, "
+        f"{signed(row['low'])} to {signed(row['high'])}): within {count_of(epochs, 'epoch')}, "
+    )
+    if row["low"] > 0:
+        return f"{text}they help."
+    if row["difference"] > 0:
+        return f"{text}a gain that the interval cannot tell from none."
+    return f"{text}nothing shows that training data that never look the same help."
 
 
 def budget_line(table: pd.DataFrame) -> str:
@@ -278,7 +492,7 @@ def sequence_answer(accuracy: pd.DataFrame, *, systems: list[str], protocol: str
         accuracy[accuracy["model"].isin(systems)], protocol="segment_random", unit="segment"
     )
     if leaky:
-        text += f" Segments split at random, as published studies do: {leaky}."
+        text += f" Segments split at random, each scored by itself: {leaky}."
     return text.strip() or "No network could be trained on this data."
 
 
@@ -299,7 +513,7 @@ def occlusion_alt(heard: list[dict]) -> str:
 
 
 def occlusion_line(heard: list[dict], *, band_hz) -> str:
-    """Return where the network listens: the weightiest band and the sharpest patch.
+    """Return where in time and frequency hiding changes most, and whether any patch matters.
 
     Parameters
     ----------
@@ -310,21 +524,38 @@ def occlusion_line(heard: list[dict], *, band_hz) -> str:
     """
     if not heard:
         return "No map was recorded on this data."
-    maps = [np.asarray(track["drop"], dtype=float) for track in heard]
-    by_band = np.mean([m.mean(axis=1) for m in maps], axis=0)
-    low, high = _band_edges(int(by_band.argmax()), len(by_band), band_hz)
-    sharpest = int(np.argmax([m.max() for m in maps]))
-    band, moment = np.unravel_index(maps[sharpest].argmax(), maps[sharpest].shape)
-    lower, upper = _band_edges(int(band), len(maps[sharpest]), band_hz)
-    at = (moment + 0.5) * heard[sharpest]["seconds"] / maps[sharpest].shape[1]
+    maps = np.stack([np.asarray(track["drop"], dtype=float) for track in heard])
+    effects = np.abs(maps)
+    if not effects.any():
+        return f"The network asked is **{title(heard[0]['model'])}**. No patch changes anything."
+    _, n_bands, n_moments = maps.shape
+    times = np.linspace(0, heard[0]["seconds"], n_moments + 1)
+    by_moment = effects.sum(axis=(0, 1)) / effects.sum()
+    by_band = effects.sum(axis=(0, 2)) / effects.sum()
+    moment, band = int(by_moment.argmax()), int(by_band.argmax())
+    low, high = _band_edges(band, n_bands, band_hz)
+    track, lower, at = np.unravel_index(effects.argmax(), effects.shape)
+    largest = maps[track, lower, at]
+    bottom, top = _band_edges(int(lower), n_bands, band_hz)
     return (
         f"The network asked is **{title(heard[0]['model'])}**. Of each genre, the figure shows the "
-        "track that this network is surest of: easy ones, by choice. On average over these "
-        f"{count_of(len(heard), 'track')}, hiding a patch between {low:,.0f} and {high:,.0f} Hz "
-        f"costs most ({by_band.max():.3f} of the true genre's probability). The single patch that "
-        f"matters most is of {heard[sharpest]['genre']}, at {at:.0f} s between {lower:,.0f} and "
-        f"{upper:,.0f} Hz ({maps[sharpest].max():.2f})."
+        "track that this network is surest of: easy ones, by choice. Of all changes, summed "
+        f"without their signs over {count_of(len(heard), 'track')}, the weightiest moment "
+        f"({times[moment]:.0f}–{times[moment + 1]:.0f} s) has {100 * by_moment[moment]:.0f} % (an "
+        f"even share: {100 / n_moments:.0f} %), the weightiest band ({low:,.0f}–{high:,.0f} Hz) "
+        f"{100 * by_band[band]:.0f} % (even: {100 / n_bands:.0f} %). "
+        f"{_how_many((effects >= _NOTABLE).sum(), effects.size)} the true genre's probability by "
+        f"{_NOTABLE:g} or more. The largest single effect is of {heard[track]['genre']}, "
+        f"{times[at]:.0f}–{times[at + 1]:.0f} s, {bottom:,.0f}–{top:,.0f} Hz: hiding it "
+        f"{'takes' if largest > 0 else 'adds'} {brief(abs(largest))}. The colours end there, at "
+        f"±{brief(abs(largest))}: they cannot be compared with those of another figure."
     )
+
+
+def _how_many(found: int, of: int) -> str:
+    if found == 0:
+        return f"No single patch matters much: none of {of:,} changes"
+    return f"{found:,} of {of:,} patches change"
 
 
 def _band_edges(patch: int, n_patches: int, band_hz) -> tuple[float, float]:
@@ -360,19 +591,66 @@ def _lengths(accuracy: pd.DataFrame, model: str, protocol: str, unit: str) -> pd
     return rows.sort_values("segment_s")
 
 
-def one_length_line(accuracy: pd.DataFrame, *, models: list[str]) -> str:
-    """Return which protocols were run at one segment length only."""
-    rows = accuracy[
-        accuracy["model"].isin(models)
-        & (accuracy["stage"] == "final")
-        & accuracy["accuracy"].notna()
+def lengths_left_out(accuracy: pd.DataFrame, *, models: list[str]) -> str:
+    """Return which protocols were not run at lengths that are possible and that others have."""
+    rows = accuracy[accuracy["model"].isin(models) & (accuracy["stage"] == "final")]
+    done = rows[rows["accuracy"].notna()]
+    parts = []
+    for protocol in _ordered(done["protocol"]):
+        under = rows[rows["protocol"] == protocol]
+        run = set(under.loc[under["accuracy"].notna(), "segment_s"])
+        # A clip is one segment of its own length: nothing of it can be split.
+        impossible = {inputs.CLIP_S} if protocol == "segment_random" else set()
+        impossible |= set(under.loc[under["reason"].notna(), "segment_s"])
+        if set(done["segment_s"]) - run - impossible:
+            lengths = enumeration([f"{s:g}" for s in sorted(run)])
+            parts.append(f"`{protocol}` (only at {lengths} s)")
+    if not parts:
+        return "Every protocol was run at every length that it allows."
+    return f"Not run at every length: {enumeration(parts)}."
+
+
+def unlike_curves(accuracy: pd.DataFrame, *, network: str, leaky: str, honest: str) -> str:
+    """Return what differs between two protocols' curves of accuracy against length.
+
+    Parameters
+    ----------
+    accuracy : pd.DataFrame
+        As returned by `tables_deep.accuracy`.
+    network : str
+        The system that is spoken of.
+    leaky, honest : str
+        Names of the two protocols.
+    """
+    parts = []
+    for protocol in dict.fromkeys((leaky, honest)):
+        rows = _lengths(accuracy, network, protocol, "track")
+        if len(rows):
+            parts.append(f"under `{protocol}`, {_how_run(rows)}")
+    if len(parts) < 2:
+        return ""
+    return (
+        f"The two curves of **{title(network)}** differ in more than leakage: {'; '.join(parts)}."
+    )
+
+
+def _how_run(rows: pd.DataFrame) -> str:
+    epochs, kept = rows["epochs"].max(), sorted(rows["best_epoch"])
+    if rows["validation_accuracy"].notna().all():
+        ends = f"{kept[0]:.0f}" if kept[0] == kept[-1] else f"{kept[0]:.0f} to {kept[-1]:.0f}"
+        text = f"validation keeps one of {count_of(epochs, 'epoch')} (number {ends})"
+    else:
+        text = f"the last of {count_of(epochs, 'epoch')} counts"
+    trained, first, last = rows["n_train_tracks"].max(), rows.iloc[0], rows.iloc[-1]
+    text += f", up to {count_of(trained, 'track')} train it, and "
+    if rows["n_tracks"].nunique() == 1:
+        return f"{text}the same {count_of(first['n_tracks'], 'track')} are tested at every length"
+    ends = [
+        f"{count_of(row['n_tracks'], 'track')} with {row['segments_a_track']:.1f} segments each at "
+        f"{row['segment_s']:g} s"
+        for row in (first, last)
     ]
-    lengths = rows.groupby("protocol")["segment_s"].unique()
-    single = [p for p in _ordered(lengths.index) if len(lengths[p]) == 1]
-    if not single:
-        return "No protocol was run at one length only."
-    parts = [f"`{protocol}` ({lengths[protocol][0]:g} s)" for protocol in single]
-    return f"Run at one length only, to save time: {enumeration(parts)}."
+    return f"{text}the tested tracks change: {enumeration(ends)}"
 
 
 def genres_alt(table: pd.DataFrame) -> str:
@@ -425,22 +703,46 @@ def distance_line(table: pd.DataFrame) -> str:
     )
 
 
-def raw_line(table: pd.DataFrame, *, raw: str, processed: str) -> str:
-    """Return how raw samples compare with processed input, beside "almost half"."""
-    rows = table[(table["model"] == raw) & (table["baseline"] == processed)]
-    if rows.empty:
+def raw_line(accuracy: pd.DataFrame, *, raw: str, processed: str, segment_s: float) -> str:
+    """Return how raw samples compare with processed input, beside what is claimed of them.
+
+    Parameters
+    ----------
+    accuracy : pd.DataFrame
+        As returned by `tables_deep.accuracy`.
+    raw, processed : str
+        The systems compared.
+    segment_s : float
+        Length of their segments in seconds.
+    """
+    parts = []
+    for protocol in splits.PROTOCOLS:
+        setting = {"protocol": protocol, "segment_s": segment_s}
+        ratios = []
+        for unit in ("segment", "track"):
+            ours = _row(accuracy, model=raw, unit=unit, **setting)
+            theirs = _row(accuracy, model=processed, unit=unit, **setting)
+            if ours is not None and theirs is not None and theirs["accuracy"] > 0:
+                ratios.append(
+                    f"{ours['accuracy'] / theirs['accuracy']:.2f} times per {unit} "
+                    f"({ours['accuracy']:.2f} against {theirs['accuracy']:.2f})"
+                )
+        if ratios:
+            parts.append(
+                f"under `{protocol}` {enumeration(ratios)}, on {ours['n_tracks']:.0f} tracks"
+            )
+    if not parts:
         return "Raw samples and processed input could not be compared on this data."
-    parts = [
-        f"{row.ratio:.2f} times the accuracy of processed input under `{row.protocol}` "
-        f"({row.accuracy:.2f} against {row.accuracy_against:.2f}, {row.n_tracks} tracks)"
-        for row in rows.itertuples()
-    ]
-    return f"Raw samples reach {enumeration(parts)}. The published claim is almost half."
+    return (
+        f"Of the accuracy of processed input, raw samples reach {'; '.join(parts)}. Claimed: "
+        f"{SYSTEMS[raw].published}."
+    )
 
 
 def length_answer(
     accuracy: pd.DataFrame,
     distances: pd.DataFrame,
+    differences: pd.DataFrame,
     *,
     network: str,
     leaky: str,
@@ -454,6 +756,8 @@ def length_answer(
         As returned by `tables_deep.accuracy`.
     distances : pd.DataFrame
         As returned by `segment_distance.measure`.
+    differences : pd.DataFrame
+        As returned by `tables_deep.against_best_length`.
     network : str
         The system that is spoken of.
     leaky, honest : str
@@ -461,10 +765,10 @@ def length_answer(
     """
     text = []
     for protocol in dict.fromkeys((leaky, honest)):
-        for unit in ("segment", "track"):
-            rows = _lengths(accuracy, network, protocol, unit)
-            if len(rows):
-                text.append(_best_length(rows, protocol, unit))
+        rows = {unit: _lengths(accuracy, network, protocol, unit) for unit in ("segment", "track")}
+        if len(rows["track"]):
+            best = [f"{_highest(of_unit)} per {unit}" for unit, of_unit in rows.items()]
+            text.append(f"Under `{protocol}`, the highest are {enumeration(best)}.")
     if not text:
         return "No segment length could be answered on this data."
     validated = _lengths(accuracy, network, honest, "track").dropna(subset="validation_accuracy")
@@ -474,17 +778,46 @@ def length_answer(
             f"The validation part would choose {chosen['segment_s']:g} s, with "
             f"{interval(chosen)} per track."
         )
-    return f"**{title(network)}**: {' '.join(text)} {distance_line(distances)}"
+    parts = [distance_line(distances), best_length_line(differences)]
+    return f"**{title(network)}**: {' '.join([*text, *parts])}".strip()
 
 
-def _best_length(rows: pd.DataFrame, protocol: str, unit: str) -> str:
+def _highest(rows: pd.DataFrame) -> str:
     best = rows.loc[rows["accuracy"].idxmax()]
-    near = rows[(rows["accuracy_high"] >= best["accuracy"]) & (rows.index != best.name)]
+    return f"{interval(best)} at {best['segment_s']:g} s"
+
+
+def best_length_line(differences: pd.DataFrame) -> str:
+    """Return whether one length is clearly the best, from `tables_deep.against_best_length`."""
+    if differences.empty:
+        return ""
+    first = differences.iloc[0]
+    parts = [
+        f"**{name}** scores {of['accuracy'].min():.2f} to {of['accuracy_against'].iloc[0]:.2f}; "
+        f"{_beside_best(of)}."
+        for name, of in differences.groupby("title", sort=False)
+    ]
     text = (
-        f"under `{protocol}`, per {unit}, {interval(best)} is the highest, at "
-        f"{best['segment_s']:g} s"
+        f"How long must a segment be? Per track, with {count_of(first['n_seeds'], 'seed')} on the "
+        f"same {first['n_tracks']:.0f} tracks of `{first['protocol']}`: {' '.join(parts)} The "
+        "highest was found on these very tracks, which favours it, and the intervals draw tracks "
+        "only, no seeds."
     )
-    if len(near):
-        lengths = enumeration([f"{s:g}" for s in near["segment_s"]])
-        text += f" (others whose interval reaches it: {lengths} s)"
-    return f"{text[0].upper()}{text[1:]}."
+    alike = (differences["low"] <= 0) & (differences["high"] >= 0)
+    if alike.groupby(differences["title"]).any().all():
+        return f"{text} These numbers show no clear best length."
+    return text
+
+
+def _beside_best(rows: pd.DataFrame) -> str:
+    """Return which lengths cannot be told from a system's best one, and which are lower."""
+    lower = rows["high"] < 0
+    best = f"its highest, at {rows['best_s'].iloc[0]:g} s"
+    alike, below = (
+        enumeration([f"{s:g}" for s in rows.loc[which, "segment_s"]]) if which.any() else ""
+        for which in (~lower, lower)
+    )
+    parts = [f"{alike} s cannot be told from {best}"] if alike else []
+    if below:
+        parts.append(f"{below} s lie below" + ("" if alike else f" {best}"))
+    return ", and ".join(parts)

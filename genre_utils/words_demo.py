@@ -1,11 +1,19 @@
 """Sentences of the notebook on music of one's own, filled from what the network says."""
 
 import numpy as np
+import pandas as pd
 
 from genre_utils import gtzan_spectrogram, inference
 from genre_utils.bundle import Bundle
 from genre_utils.hearing import Hearing
 from genre_utils.results import interval
+from genre_utils.words import count_of
+
+_OF_PART = {
+    "training": "which the network learnt from",
+    "validation": "which chose the network's epoch and its temperature and so flatters it",
+    "test": "which the network neither learnt from nor was chosen by",
+}
 
 
 def course_alt(heard: Hearing) -> str:
@@ -68,6 +76,49 @@ def answer(heard: Hearing, *, name: str) -> str:
         text += " It lies outside of the music that the network learnt from: do not rely on this."
     others = [warning for warning in found.warnings if warning != inference.UNLIKE]
     return text + "".join(f" Note: {warning}." for warning in others)
+
+
+def label_line(file: pd.Series) -> str:
+    """Return a recording's label, and of which part it is; nothing where this is not known.
+
+    Parameters
+    ----------
+    file : pd.Series
+        A row of `tables_demo.songs`.
+    """
+    if pd.isna(file["true_genre"]):
+        return ""
+    text = f"Its label in the data set: {file['true_genre']}."
+    if pd.notna(file["part"]):
+        text += f" It is of the {file['part']} part, {_OF_PART[file['part']]}."
+    return text
+
+
+def several_line(table: pd.DataFrame) -> str:
+    """Return how many answers are right, and of which parts the files are.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        Of `tables_demo.several`; nothing is said where no label is known.
+    """
+    known = table[table["true_genre"].ne("–") & table["answer"].ne("–")]
+    if known.empty:
+        return ""
+    n_right = (known["answer"] == known["true_genre"]).sum()
+    counts = known["part"][known["part"].ne("–")].value_counts()
+    parts = "".join(
+        f" {count_of(n, 'file')} {_are(n)} of the {part} part, {_OF_PART[part]}."
+        for part, n in counts.items()
+    )
+    return (
+        f"{n_right} of {count_of(len(known), 'answer')} {_are(n_right)} the label in the data "
+        f"set.{parts} So few files are examples, and no score."
+    )
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
 
 
 def limits(model: Bundle) -> str:

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from genre_utils.datasets import Dataset
-from genre_utils.eda import OpenPart, faulty_tracks
+from genre_utils.eda import OpenPart, artist_shares, faulty_tracks
 from genre_utils.words import count_of, enumeration
 
 _NO_AUDIO = "There is no audio here, so there is nothing to show."
@@ -396,6 +396,13 @@ def artists(artists: pd.DataFrame) -> str:
         f"{large['genre']} one artist made {100 * large['largest_artist_share']:.0f} % of the "
         "tracks with a known artist."
     )
+    unknown = artists[artists["n_unknown"] > 0]
+    if len(unknown):
+        listed = ", ".join(f"{row.genre} {row.n_unknown}" for row in unknown.itertuples())
+        text += (
+            f" Of {count_of(unknown['n_unknown'].sum(), 'track')} the artist is not known "
+            f"({listed}): an artist may have made more than the figure shows."
+        )
     single = known.loc[known["n_artists"].eq(1), "genre"]
     if len(single):
         text += (
@@ -427,12 +434,23 @@ def faults(counts: pd.DataFrame, findings: pd.DataFrame, dataset: Dataset) -> st
     listed = enumeration(
         f"{row.fault.replace('_', ' ')} ({row.n_findings:,})" for row in counts.itertuples()
     )
-    return (
+    text = (
         f"The audit ({basis}) has {count_of(len(findings), 'finding')}: "
         f"{listed}. Apart from pairs that are only similar, they concern "
         f"{count_of(len(faulty_tracks(findings)), 'track')}. Each is a row of "
         f"`results/{dataset.name}/audit.csv`, with its reason."
     )
+    pairs = findings[findings["severity"].ne("similar")].dropna(subset="partner")
+    repeating = set(pairs["track_id"]) | set(pairs["partner"])
+    tracks = dataset.tracks
+    unknown = tracks.loc[tracks["artist_id"].isna(), "track_id"]
+    n_repeating = unknown.isin(repeating).sum()
+    if n_repeating and len(unknown) < len(tracks):
+        text += (
+            f" Of the {count_of(len(unknown), 'track')} without a known artist, {n_repeating} "
+            f"{'repeats' if n_repeating == 1 else 'repeat'} another track."
+        )
+    return text
 
 
 def literature(table: pd.DataFrame) -> str:
@@ -511,8 +529,8 @@ _GTZAN_CARD = {
     "numbers but no sound.",
     "Bias of the collection": "What was at hand to its collector around 2001: mostly "
     "English-language, commercially released, Western music. A few artists stand for a genre: 35 "
-    "reggae tracks are Bob Marley's, 24 pop tracks Britney Spears's (Sturm 2012). One label a "
-    "track, and no written definition of any label.",
+    "reggae tracks are Bob Marley's, 24 pop tracks Britney Spears's (Sturm 2012){marked}. One "
+    "label a track, and no written definition of any label.",
     "Known faults": "50 exact repetitions, 22 further excerpts of a recording that is there "
     "already, 13 other versions of one; 43 conspicuous and 63 contentious wrong labels; excerpts "
     "spoilt by distortion (Sturm 2012, 2013). The widely used copy has a file that cannot be "
@@ -558,13 +576,28 @@ def data_card(dataset: Dataset) -> str:
         card = _DEMO_CARD
     else:
         card = _GTZAN_CARD if dataset.name in ("gtzan", "gtzan-mini") else _OWN_CARD
-    rows = [
-        f"| **{name}** | "
-        + text.format(licence=dataset.licence, citation=dataset.citation, title=dataset.title)
-        + " |"
-        for name, text in card.items()
-    ]
+    facts = {
+        "licence": dataset.licence,
+        "citation": dataset.citation,
+        "title": dataset.title,
+        "marked": _marked_artists(dataset, ("reggae", "pop")),
+    }
+    rows = [f"| **{name}** | {text.format(**facts)} |" for name, text in card.items()]
     return "\n".join([f"| | {dataset.title} |", "|---|---|", *rows])
+
+
+def _marked_artists(dataset: Dataset, genres: tuple[str, ...]) -> str:
+    """Return how many tracks the index gives the largest artists, where it lacks some artists."""
+    tracks = dataset.tracks[dataset.tracks["genre"].isin(genres)]
+    n_unknown = tracks["artist_id"].isna().groupby(tracks["genre"]).sum().reindex(list(genres))
+    largest = artist_shares(dataset).groupby("genre")["n_tracks"].max().reindex(list(genres))
+    if not (n_unknown.gt(0) & largest.gt(0)).all():
+        return ""
+    left_out = enumeration(f"{number:.0f} of {genre}" for genre, number in n_unknown.items())
+    return (
+        f"; the artist numbers used here leave out repetitions and spoilt tracks, {left_out}, and "
+        f"give the largest artists {enumeration(largest.astype(int))} tracks"
+    )
 
 
 def portraits(portraits: pd.DataFrame) -> str:

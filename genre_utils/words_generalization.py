@@ -12,6 +12,8 @@ NOTHING = (
 )
 NO_OTHER = "There is no music from elsewhere here, so nothing can be said about it."
 
+_BY_LUCK = "Even without any effect, about one interval in twenty misses zero"
+
 
 def _change(row: pd.Series) -> str:
     """Return a difference with its interval from drawing artists, too, where it has one."""
@@ -27,9 +29,9 @@ def _chose_nothing(table: pd.DataFrame) -> pd.Series:
 
 
 def _said_of_all(parts: pd.Series, chose_nothing: pd.Series) -> str:
-    """Say something of music that chose nothing, and then of that which made choices."""
+    """Say something of music that played no part in choices, and then of that which did."""
     heads = {
-        True: "On music that chose nothing",
+        True: "On music that played no part in choosing anything",
         False: "Validation tracks chose the epoch and the temperature, which flatters the network "
         "on music that has them",
     }
@@ -65,9 +67,13 @@ def accuracy_line(table: pd.DataFrame) -> str:
         f"(guessing: {five['chance']:.2f})."
     )
     if pd.notna(five["accuracy_artist_low"]):
+        drawn = " and ".join(
+            f"{row['accuracy_artist_low']:.2f}–{row['accuracy_artist_high']:.2f}"
+            for row in (ten, five)
+        )
         text += (
-            f" Drawing whole artists ({five['n_artists']:.0f} of them) gives "
-            f"{five['accuracy_artist_low']:.2f}–{five['accuracy_artist_high']:.2f}."
+            f" These intervals draw tracks; drawing whole artists ({five['n_artists']:.0f} of "
+            f"them) gives {drawn}."
         )
     return text
 
@@ -105,7 +111,8 @@ def _how_many_lost(table: pd.DataFrame) -> str:
         return f"{text}. Who the artists are is not known, so these intervals are too narrow."
     return (
         f"{text}, and in {n_artists} when whole artists are, as they should be: tracks of one "
-        "artist are alike. The others cannot tell a loss from luck on this little music."
+        "artist are alike. The others cannot tell a loss from luck on this little music. "
+        f"{_BY_LUCK}; and all networks heard the same tracks."
     )
 
 
@@ -185,8 +192,8 @@ def abstention_line(table: pd.DataFrame, *, at_least: float = 0.7) -> str:
     for row in always.itertuples():
         then = sure.loc[row.music]
         found = (
-            f"{then['accuracy']:.2f} on the {then['coverage']:.0%} that are answered, instead of "
-            f"{row.accuracy:.2f}"
+            f"{then['accuracy']:.2f} on the {count_of(then['n_tracks'], 'clip')} "
+            f"({then['coverage']:.0%}) that are answered, instead of {row.accuracy:.2f}"
             if then["n_tracks"]
             else "nothing is answered"
         )
@@ -219,7 +226,7 @@ def damage_line(table: pd.DataFrame, *, most: int = 4) -> str:
     for music, rows in table.groupby("music", sort=False):
         rows = rows.sort_values("difference")
         hurt, better = rows[rows["high"] < 0], rows[rows["low"] > 0]
-        named = [_harm(row) for _, row in hurt.head(most).iterrows()]
+        named = [_told(row) for _, row in hurt.head(most).iterrows()]
         text = f"On **{music}** ({rows['n_tracks'].max()} clips) "
         text += (
             f"{len(hurt)} of {len(rows)} damages cost accuracy, with an interval below zero"
@@ -228,14 +235,14 @@ def damage_line(table: pd.DataFrame, *, most: int = 4) -> str:
             else f"no interval of {len(rows)} damages lies below zero"
         )
         if not len(hurt) and rows["difference"].iloc[0] < 0:
-            text += f"; the largest loss is {_harm(rows.iloc[0])}"
+            text += f"; the largest loss is {_told(rows.iloc[0])}"
         if len(better):
-            text += f". Gained: {'; '.join(better['damage'].map(damage_title))}"
+            text += f". Gained: {'; '.join(_told(row) for _, row in better.iterrows())}"
         parts.append(text)
-    return f"{'. '.join(parts)}."
+    return f"{'. '.join(parts)}. {_BY_LUCK}; these are {len(table)}."
 
 
-def _harm(row: pd.Series) -> str:
+def _told(row: pd.Series) -> str:
     return f"{damage_title(row['damage'])}, {_change(row)}"
 
 
@@ -284,12 +291,7 @@ def kinds_line(table: pd.DataFrame) -> str:
         f"{row['kind']} {interval(row)} of {row['n_tracks']} tracks, {row['confidence']:.2f} sure"
         for _, row in table.sort_values("accuracy", ascending=False).iterrows()
     ]
-    return f"By kind: {'; '.join(parts)}."
-
-
-def kinds_alt(table: pd.DataFrame) -> str:
-    """Return the alt text of the figure by kind."""
-    return f"Accuracy by kind of music, with intervals. {kinds_line(table)}"
+    return f"By kind, with intervals from drawing tracks: {'; '.join(parts)}."
 
 
 def bias_line(genre_table: pd.DataFrame) -> str:
@@ -323,17 +325,21 @@ def artists_line(dataset) -> str:
 
 
 def _luck(rows: pd.DataFrame) -> str:
-    """Say whether differences may be luck, by whole artists; nothing where they are not known."""
+    """Say whether differences may be luck of the tracks or of the artists.
+
+    Nothing is said where artists are not known.
+    """
     if rows["artist_high"].isna().any():
         return ""
-    n_sure = int(((rows["artist_high"] < 0) | (rows["artist_low"] > 0)).sum())
-    if n_sure == len(rows):
-        return ": more than luck, whether tracks or artists are drawn"
-    return (
-        ": with so few artists, luck alone could do it"
-        if not n_sure
-        else ", one of them more than luck when artists are drawn"
+    by_tracks, by_artists = (
+        (rows[f"{drawn}high"] < 0) | (rows[f"{drawn}low"] > 0) for drawn in ("", "artist_")
     )
+    n_sure = int((by_tracks & by_artists).sum())
+    if not n_sure:
+        few = "artists" if by_tracks.all() else "tracks and artists"
+        return f": with so few {few}, luck alone could do it"
+    which = ": more" if n_sure == len(rows) else f", {n_sure} of them more"
+    return f"{which} than luck, whether tracks or artists are drawn"
 
 
 def answer(accuracy: pd.DataFrame, loss: pd.DataFrame, damages: pd.DataFrame) -> str:

@@ -42,10 +42,10 @@ def headline_answer(
 
 def _fine_print(row: pd.Series) -> str:
     return (
-        f" on {row['n_tracks']:.0f} test tracks of {row['n_artists']:.0f} artists (drawing artists "
-        f"instead of tracks: {row['accuracy_artist_low']:.2f}–{row['accuracy_artist_high']:.2f}; "
-        f"the largest artist has {row['largest_artist']:.0f} tracks; macro F1 "
-        f"{interval(row, 'macro_f1')})"
+        f" on {row['n_tracks']:.0f} test tracks of {row['n_artists']:.0f} artists (resampling "
+        f"whole artists instead of tracks: {row['accuracy_artist_low']:.2f}–"
+        f"{row['accuracy_artist_high']:.2f}; the largest artist has {row['largest_artist']:.0f} "
+        f"tracks; macro F1 {interval(row, 'macro_f1')})"
     )
 
 

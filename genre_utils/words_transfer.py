@@ -3,37 +3,30 @@
 import pandas as pd
 
 from genre_utils import contamination as study
-from genre_utils.distillation import DISTILLED
 from genre_utils.results import interval, signed
 from genre_utils.tables_transfer import TITLES
 from genre_utils.words import count_of, enumeration
 
 
-def distilled_line(networks: pd.DataFrame) -> str:
+def distilled_line(taught: pd.DataFrame) -> str:
     """Return what one network reaches that the ensemble taught, beside labels alone.
 
     Parameters
     ----------
-    networks : pd.DataFrame
-        As `tables_transfer.accuracies` returns it.
+    taught : pd.DataFrame
+        As `tables_transfer.taught` returns it.
     """
-    rows = networks.dropna(subset="accuracy").set_index("model")
-    taught = rows[rows.index.str.endswith(DISTILLED)]
     if taught.empty:
         return "No network was taught by the ensemble on this data."
     row = taught.iloc[0]
-    text = (
-        f"One network that the ensemble taught, **{row['title']}**, reaches **{interval(row)}** "
-        f"(mean over {count_of(row['n_seeds'], 'seed')})."
+    sure = row["low"] > 0 or row["high"] < 0
+    verdict = "more than luck of the tracks" if sure else "the interval holds zero"
+    return (
+        f"One network that the ensemble taught, **{row['title']}**, reaches "
+        f"**{interval(row)}**, and with the same {count_of(row['n_seeds'], 'seed')} from labels "
+        f"alone {row['accuracy_against']:.2f}, as means over seeds: a difference of "
+        f"{signed(row['difference'])} ({signed(row['low'])} to {signed(row['high'])}), {verdict}."
     )
-    alone = row.name.removesuffix(DISTILLED)
-    if alone in rows.index:
-        other = rows.loc[alone]
-        text += (
-            f" From labels alone it reaches {interval(other)} "
-            f"(mean over {count_of(other['n_seeds'], 'seed')})."
-        )
-    return text
 
 
 def looks_line(uses: pd.DataFrame) -> str:
@@ -42,9 +35,10 @@ def looks_line(uses: pd.DataFrame) -> str:
     Parameters
     ----------
     uses : pd.DataFrame
-        ``study, model, stage, times``: what `experiments.count_test_use` has counted.
+        ``study, run_id, model, stage, times``: what `experiments.count_test_use` has counted.
     """
-    counted = uses[uses["stage"].eq("final")].groupby(["study", "model"])["times"].sum()
+    final = uses[uses["stage"].eq("final") & uses["study"].isin(["07_headlines", "07_members"])]
+    counted = final.groupby(["study", "model"])["times"].sum()
     headlines = counted[counted.index.get_level_values("study") == "07_headlines"]
     members = counted[counted.index.get_level_values("study") == "07_members"]
     if headlines.empty:
@@ -57,11 +51,16 @@ def looks_line(uses: pd.DataFrame) -> str:
     )
     earlier = headlines.sum() - known.sum()
     also = f", and {count_of(earlier, 'time')} what is no headline any more" if earlier else ""
+    changed = final.groupby(["study", "model"])["run_id"].nunique().max() > 1
+    how = (
+        "Members and rules changed while this study grew, and what was changed was scored again"
+        if changed
+        else "Some were scored again with nothing changed"
+    )
     return (
-        f"Members and rules changed while this study grew, and what was changed was scored again: "
-        f"{each}{also}; {count_of(len(members), 'member')} {members.sum()} times together. Shown "
-        "is what came last. Each was chosen inside the training part, none by its test number; "
-        "but the more often one looks, the likelier is a number that is high by luck."
+        f"{how}: {each}{also}; {count_of(len(members), 'member')} {members.sum()} times together. "
+        "Shown is what came last. Each was chosen inside the training part, none by its test "
+        "number; but the more often one looks, the likelier is a number that is high by luck."
     )
 
 
@@ -163,8 +162,8 @@ def _inflation(by: pd.DataFrame, name: str) -> str:
         f"{fixed['n_tracks']} tracks outside the test part: {ordered['accuracy']:.2f} in "
         f"genre-sorted batches, {shuffled['accuracy']:.2f} in shuffled ones, "
         f"{fixed['accuracy']:.2f} with fixed statistics. The order of the files alone is worth "
-        f"{signed(ordered['gain'])} (95 % interval {signed(ordered['gain_low'])} to "
-        f"{signed(ordered['gain_high'])}).{caveat}"
+        f"{signed(ordered['gain'])} (95 % interval, resampling tracks: "
+        f"{signed(ordered['gain_low'])} to {signed(ordered['gain_high'])}).{caveat}"
     )
 
 

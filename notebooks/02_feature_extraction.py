@@ -49,7 +49,13 @@ report.header()
 clips = feature_report.example_clips(data, seconds=gallery_seconds)
 mels = {genre: features.log_mel(y, sr=features.SR) for genre, y in clips.items()}
 report.figure(
-    plots.series_gallery(mels, seconds=gallery_seconds, ylabel="mel band"),
+    plots.series_gallery(
+        feature_report.below_loudest(mels),
+        seconds=gallery_seconds,
+        ylabel="mel band",
+        unit="dB, loudest point = 0",
+        limits=(-80, 0),
+    ),
     "log_mel",
     alt=words.gallery_alt("Log-mel spectrograms", mels, gallery_seconds),
 )
@@ -61,13 +67,19 @@ report.figure(
 #
 # Thirteen **mel-frequency cepstral coefficients** describe the shape of each frame's spectrum:
 # the first its loudness, the next ones its broad outline. The recurrent networks of later
-# notebooks read these series. Each coefficient is shown on its own scale (z-score).
+# notebooks read these series. Each coefficient is shown on its own scale (z-score; red: above
+# its mean over the clip).
 
 # %%
 series = {genre: features.mfcc_series(y, sr=features.SR).T for genre, y in clips.items()}
 report.figure(
     plots.series_gallery(
-        feature_report.standardised_rows(series), seconds=gallery_seconds, ylabel="MFCC, z-score"
+        feature_report.standardised_rows(series),
+        seconds=gallery_seconds,
+        ylabel="MFCC number",
+        unit="z-score",
+        limits=(-3, 3),
+        colours="RdBu_r",
     ),
     "mfcc",
     alt=words.gallery_alt("MFCC series", series, gallery_seconds),
@@ -130,13 +142,19 @@ prose(words.collection_estimate(estimate))
 # ## Do they equal librosa's?
 #
 # Fast is worth nothing if it is something else. Each feature is computed again with one plain
-# librosa call, on whole clips and on their first 3 s alone; so are the two series.
+# librosa call, on whole clips and on their first 3 s alone; so are the two series. Allowed is a
+# difference of a thousandth of librosa's value and 0.0001 on top, for values near zero.
 
 # %%
 equal = report.table(
     feature_report.librosa_agreement(data, n_tracks=n_compared, segment_s=3.0), "librosa"
 )
 prose(words.librosa_agreement(equal))
+
+# %% [markdown]
+# The largest differences. `relative` is in parts of the value (of 0.0001 for smaller values),
+# `absolute` in the feature's own unit, and `of_allowed` in parts of what is allowed;
+# `share_equal` is the share of values that agree to six digits.
 
 # %%
 equal.sort_values("of_allowed", ascending=False).head(8)

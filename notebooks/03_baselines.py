@@ -20,7 +20,7 @@
 # **Inputs.** The feature tables of notebook 02. **Running time.** Seconds from stored
 # predictions; minutes on the demo data; at most an hour on GTZAN with two cores.
 #
-# Nearly every GTZAN study cuts each 30-second clip into segments and splits at random. Then
+# Many GTZAN studies cut each 30-second clip into segments and split them at random. Then
 # segments of one track, or tracks of one artist, stand on both sides of the split, and a
 # model may recognise the *recording* instead of the *genre*. We train the same models under
 # four protocols, each stricter than the one before:
@@ -61,7 +61,7 @@ report.header()
 # %% [markdown]
 # ## The models
 #
-# Two models are left as they come, since published studies often do so: `knn_1` and
+# Two models are left as they come, as a reference for the tuned ones: `knn_1` and
 # `svm_c10`. The others are tuned twice, by a grid and by Bayesian optimisation, with equally
 # many settings. Both searches see the training part only, in three inner folds that keep
 # artists apart. The better score on those folds wins; then the model is trained on the whole
@@ -96,6 +96,9 @@ prose(
     n=len(result.runs),
     minutes=tables.cpu_minutes(result),
 )
+
+# %%
+prose(words.counted_uses(report.read("test_uses"), result.runs, study=report.notebook))
 
 # %% [markdown]
 # ## The leakage ladder, as the field splits
@@ -179,12 +182,15 @@ tables.wide(accuracy, unit="track")
 # %% [markdown]
 # ## Training, validation, test
 #
-# Training accuracy says little. Validation accuracy (inner folds, artists apart) is a fair
-# forecast of the honest protocols, and not of the leaky ones.
+# Training accuracy says little. Validation accuracy comes from inner folds, which keep artists
+# apart; where a test does not, the test is the easier one.
 
 # %%
 protocol = tables.strictest(result)
 tables.three_parts(accuracy, segment_s=ladder_segment_s)
+
+# %%
+prose(words.validation(accuracy, segment_s=ladder_segment_s))
 
 # %% [markdown]
 # ## Grid search or Bayesian optimisation?
@@ -247,21 +253,26 @@ report.table(evaluation.confused_pairs(rows), "confused_pairs")
 # %%
 importance = report.table(tables.importance(result), "importance")
 report.figure(
-    plots.importance(importance, title="Permutation importance on the test part"),
+    plots.importance(importance, title=words.importance_title(importance)),
     "importance",
     alt=words.importance_alt(importance),
 )
+
+# %%
+prose(words.importance(importance))
 
 # %% [markdown]
 # ## Does a better model beat the untuned SVM?
 
 # %% tags=["nbval-check-output"]
-report.table(
-    tables.against_baseline(
-        result, protocol=protocol, baseline="svm_c10", segment_s=best["segment_s"], n_boot=n_boot
-    ),
-    "against_svm_c10",
+untuned = "svm_c10"
+against = tables.against_baseline(
+    result, protocol=protocol, baseline=untuned, segment_s=best["segment_s"], n_boot=n_boot
 )
+report.table(against, f"against_{untuned}")
+
+# %%
+prose(words.against_baseline(against, baseline=untuned))
 
 # %% [markdown]
 # ## Answer

@@ -94,12 +94,15 @@ report.figure(
 # from ImageNet can be had, training begins with them; the column `pretrained` says which.
 #
 # An **LSTM** reads a series step by step and carries a memory along: gates decide at each step
-# what is kept, added and shown.
+# what is kept, added and shown. Its last state answers.
 #
 # The **joined** network runs ResNet18 on the mel picture beside the LSTM on the series, puts the
 # two vectors side by side, and lets one dense layer decide. It has the same budget of epochs as
 # each branch alone. Two variants stand apart below: one weighs the two vectors by a learnt gate,
 # the other has a third branch for the hand-made features.
+#
+# The column `published` holds claims as they were handed to this study, with the split that they
+# named. No citable source is known for them: they are what is tested here, not evidence.
 
 # %%
 report.table(tables_deep.described(audio_systems + systems + ablations), "described")
@@ -111,7 +114,7 @@ report.table(tables_deep.described(audio_systems + systems + ablations), "descri
 # the epoch with the lowest validation loss is kept; the test part is predicted once, after that.
 # Whole clips cannot be split by segments, so under `segment_random` networks on spectrograms read
 # shorter pieces of each clip. Under the fault-filtered split each network is trained once for
-# each seed. The random protocols predict one test part, as published; the two networks that
+# each seed. The random protocols predict one test part, as in the claims; the two networks that
 # need audio, and have few tracks where audio is scarce, predict every fold.
 
 # %%
@@ -144,7 +147,8 @@ curves = report.table(tables_deep.learning_curves(result), "curves")
 # ## Learning curves
 #
 # Training accuracy is measured on the batches while the weights change. Where validation stays
-# far below, the network learns its training tracks by heart.
+# far below, the network learns its training tracks **by heart**: it answers for the very items that
+# it was trained on, and little of that holds for others.
 
 # %%
 strict_curves = curves[curves["protocol"] == protocol]
@@ -165,7 +169,9 @@ underfitted[["title", "protocol", "stage", "train_accuracy", "why"]].round(2)
 # ## Each view alone, and both
 #
 # Scored per segment where segments are split at random, per track elsewhere, with intervals by
-# bootstrap over tracks. Rows on fewer tracks cannot be ranked with the others.
+# bootstrap over tracks. Rows on fewer tracks cannot be ranked with the others. `seeds` says how
+# many seeds a number is the mean of. Training accuracy (of the kept weights, on unaltered items),
+# parameters, MB and training time are those under the strictest protocol of a row.
 
 # %% tags=["key-figure"]
 shown = tables_deep.as_the_field_scores(accuracy, models=audio_systems + systems)
@@ -177,7 +183,10 @@ report.figure(
 
 # %% tags=["nbval-check-output"]
 board = report.table(tables_deep.systems(accuracy), "systems")
-board.drop(columns=["training"])
+board.drop(columns=["parameters", "MB", "training"])
+
+# %%
+prose(f"{words_deep.seed_spread(accuracy)} {words_deep.underfitted_numbers(board)}")
 
 # %%
 board[["system", "parameters", "MB", "training"]]
@@ -191,7 +200,8 @@ tables_deep.reasons(accuracy)
 # %% [markdown]
 # ## Does joining help?
 #
-# The published hypothesis says that joining gains ten percentage points over the better branch.
+# The hypothesis that was handed to this study says that joining gains ten percentage points over
+# the better branch.
 # Which branch is the better one, the validation part decides. Each row compares the same test
 # tracks: the interval is a bootstrap over tracks, the p-value McNemar's exact test. Only seeds that
 # both systems have count (`n_seeds`); accuracies and their difference are means over them.
@@ -233,6 +243,9 @@ report.figure(
 # %%
 report.table(compared, "joining").drop(columns=["model", "baseline"]).round(3)
 
+# %%
+prose(words_deep.one_seed_line(compared, accuracy))
+
 # %% [markdown]
 # ## Which genres are confused?
 #
@@ -261,7 +274,8 @@ report.figure(
 #
 # A patch of the spectrogram is hidden, and the network predicts again. Red: the probability of
 # the true genre falls, so the patch speaks for it. Blue: it rises, so the patch speaks against
-# it. The tracks are from the validation part, where there is one.
+# it. The tracks are from the validation part, where there is one. An LSTM answers with its last
+# state, so what comes last may weigh most.
 
 # %%
 heard = tables_deep.heard(result, [joined, *branches])

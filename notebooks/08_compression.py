@@ -18,9 +18,9 @@
 # right one for a phone, a web page, a watch?
 #
 # **Inputs.** Mel spectrograms and the table of 57 features, as in the notebooks before; the
-# ensemble of notebook 07 teaches, where it is stored. **Running time.** Seconds from stored
-# predictions and measurements; a minute or two on the demo data; some hours on GTZAN with two
-# cores.
+# ensemble of notebook 07 teaches, where it is stored; more seeds of the reference are those of
+# notebook 04, where it has any. **Running time.** Seconds from stored predictions and measurements;
+# a minute or two on the demo data; some hours on GTZAN with two cores.
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -84,7 +84,8 @@ report.keep_predictions(report.notebook, f"{report.notebook}_teachers")
 report.table(tables_compression.described(kinds, result.runs), "variants")
 
 # %%
-prose(words_compression.training_line(result))
+seeds = tables_compression.reference_seeds(result, report.outputs, reference=reference)
+prose(words_compression.training_line(result, seeds))
 
 # %% [markdown]
 # ## Measuring
@@ -113,9 +114,9 @@ prose(words_compression.machine_line(measured))
 # ## All variants
 #
 # Size is that of the file that runs as it is; *stored* is what it can be packed into, where that
-# is smaller. Each variant is compared with its origin (what it was made of, or taught by) and with
-# the best deployable network. Students of labels alone have no origin; they are held against the
-# ensemble that taught the others.
+# is smaller. Each variant is compared with its origin (the network its line began with, or its
+# teacher) and with the best deployable network. Students of labels alone have no origin; they are
+# held against the ensemble that taught the others.
 
 # %%
 table = tables_compression.compared(
@@ -145,6 +146,17 @@ report.figure(
     "pareto",
     alt=plots_compression.pareto_alt(table),
 )
+
+# %% [markdown]
+# ## What does a teacher add?
+#
+# A student that was taught is held against the same network from labels alone: the same first
+# weights, as many epochs.
+
+# %%
+gains = tables_compression.distilled(result, variants=kinds, n_boot=n_boot)
+report.table(gains, "distilled")
+prose(words_compression.distilled_line(gains))
 
 # %% [markdown]
 # ## The same network in several runtimes

@@ -170,7 +170,7 @@ prose(words_generalization.calibration_line(accuracy))
 #
 # Whoever uses a network may leave unsure answers out. The further left, the fewer clips are
 # answered, the surest first. A line that does not rise to the left says that confidence does not
-# tell right from wrong there.
+# tell right from wrong there; but a few clips more or less move its left end far.
 
 # %%
 silence = tables_generalization.abstention(heard, home, n_boot=n_boot, called=home_name)
@@ -197,8 +197,8 @@ prose(words_generalization.abstention_line(silence))
 # loud as the music); excerpts come from the middle; other pitch and speed by a phase vocoder; MP3
 # of one channel at 22,050 Hz; 8,000 Hz: the clip sampled at that rate, so that no sound above half
 # of it is left.
-# Every hearing of a test clip counts as a use of the test part. So many comparisons are not
-# corrected for: one interval in twenty misses zero by luck.
+# Every hearing of a test clip counts as a use of the test part. No interval is corrected for the
+# number of comparisons.
 
 # %%
 cost = report.table(tables_generalization.damages(heard, n_boot=n_boot), "damages")
@@ -217,9 +217,9 @@ prose(words_generalization.steady_line(cost))
 
 # %% [markdown]
 # The spectrogram that the network reads, that of GTZAN's pictures, is scaled from the quietest to
-# the loudest point of a clip. That explains much: noise, and the distortion of a clip that is too
-# loud, lift the quietest point; a band without sound (a telephone, a low sample rate) pulls it
-# down; and each time every level in the picture moves.
+# the loudest point of a clip. That may explain much, though it was not measured: noise, and the
+# distortion of a clip that is too loud, lift the quietest point; a band without sound (a telephone,
+# a low sample rate) pulls it down; and each time every level in the picture moves.
 #
 # Does the network notice?
 
@@ -238,13 +238,6 @@ prose(words_generalization.warned_line(cost))
 
 # %%
 by_kind = report.table(tables_generalization.by_kind(heard, n_boot=n_boot), "kinds")
-report.figure(
-    plots_generalization.kinds(by_kind, chance=accuracy["chance"].min()),
-    "kinds",
-    alt=words_generalization.kinds_alt(by_kind),
-)
-
-# %%
 prose(words_generalization.kinds_line(by_kind))
 
 # %% [markdown]

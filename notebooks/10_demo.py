@@ -47,9 +47,11 @@ report.header()
 
 # %%
 model = bundle.default()
-file = tables_demo.songs(data, song)[0]
+files = tables_demo.songs(data, model, song, n_songs=n_songs)
+file = files["file"].iloc[0]
 heard = hearing.hear(file, model=model, longest_s=longest_s)
-prose("{said}", said=words_demo.answer(heard, name=file.name))
+label = words_demo.label_line(files.iloc[0])
+prose("{said} {label}", said=words_demo.answer(heard, name=file.name), label=label)
 
 # %% tags=["nbval-check-output"]
 report.table(tables_demo.genres(heard), "genres")
@@ -95,7 +97,11 @@ prose(words_demo.attended_line(heard))
 # command line does the same: `python -m genre_utils predict FOLDER --csv`.
 
 # %%
-report.table(tables_demo.several(tables_demo.songs(data, song, n_songs=n_songs), model), "several")
+several = report.table(tables_demo.several(files, model), "several")
+several
+
+# %%
+prose(words_demo.several_line(several))
 
 # %% [markdown]
 # ## In a web page
@@ -117,4 +123,4 @@ prose(words_demo.limits(model))
 # ## Answer
 
 # %%
-prose("{said}", said=words_demo.answer(heard, name=file.name))
+prose("{said} {label}", said=words_demo.answer(heard, name=file.name), label=label)

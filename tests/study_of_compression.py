@@ -20,6 +20,7 @@ class Variant:
     steps: tuple[str, ...]
     purpose: str
     work: tuple = ()
+    parent: str | None = None
 
     @property
     def origin(self):
@@ -102,6 +103,7 @@ def run(name, run_id, protocol):
         "bytes": formats,
         "train_accuracy": 0.9,
         "validation_accuracy": validation,
+        "n_valid": 100,
         "fit_s": 1.0,
         "agreement": {"same_labels": 0.975, "largest_difference": 0.02},
         "artefacts": {},

@@ -7,12 +7,15 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import study_of_compression as made_up
+from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from genre_utils import plots_compression, tables_compression, words_compression
+from genre_utils import compression, plots_compression, tables_compression, words_compression
 from genre_utils.datasets import Dataset
+from genre_utils.experiments import Store, StudyResult
 from genre_utils.measuring import COLUMNS, Measured
+from genre_utils.project import Outputs, write_atomic
 
 VARIANTS = made_up.VARIANTS
 NOTHING = Measured(pd.DataFrame(columns=COLUMNS), pd.DataFrame(columns=["seconds", "cpu_s"]), {})
@@ -92,6 +95,78 @@ def test_who_learnt_from_labels_alone_is_not_told_to_have_a_teacher(result, time
     assert "against MLP" in goals["found"][1]
 
 
+def test_a_line_of_variants_is_told_step_by_step():
+    names = ["resnet18_deep", "student_30k_int8", "student_30k_taught", "student_30k"]
+    runs = pd.DataFrame({"model": names})
+    made_of = tables_compression.described(compression.VARIANTS, runs)["made of, or taught by"]
+    assert made_of.tolist() == [
+        "ResNet18, pruned", "Student of 29,000 weights", "the ensemble without pretraining", "–"
+    ]  # fmt: skip
+
+
+def students(**n_right):
+    """Students of the registry, each right on so many of 40 tracks."""
+    found = [made_up.rows(name, name, "fault_filtered", n) for name, n in n_right.items()]
+    runs = [{"run_id": name, "model": name, "protocol": "fault_filtered"} for name in n_right]
+    return StudyResult(pd.concat(found), pd.DataFrame(runs), pd.DataFrame())
+
+
+@pytest.mark.parametrize(
+    ("taught", "said"),
+    [
+        (24, "+0.050 (0.000 to +0.125). 1 of 1 interval holds zero: nothing shows here that tea"),
+        (40, "0 of 1 interval hold zero: that is more than luck of the tracks. Each rests on one"),
+    ],
+)
+def test_a_taught_student_is_held_against_the_same_one_from_labels_alone(taught, said):
+    result = students(student_30k=22, student_30k_taught=taught, student_30k_int8=30, mlp=30)
+    gains = tables_compression.distilled(result, variants=compression.VARIANTS, n_boot=200)
+    assert gains["model"].tolist() == ["student_30k_taught"]
+    assert gains["difference"].tolist() == [pytest.approx((taught - 22) / 40)]
+    assert gains["accuracy_against"].tolist() == [pytest.approx(22 / 40)]
+    line = words_compression.distilled_line(gains)
+    assert said in line and "On the same 40 test tracks: **Student of 29,000" in line
+    alone = students(student_30k=22, student_120k_taught=24)
+    none = tables_compression.distilled(alone, variants=compression.VARIANTS, n_boot=200)
+    assert none.empty and "No student was both" in words_compression.distilled_line(none)
+
+
+def test_the_luck_of_the_reference_is_told_where_other_seeds_are_stored(
+    result, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OUTPUT_ROOT", str(tmp_path))
+    outputs = Outputs("made-up")
+    seeds = tables_compression.reference_seeds(result, outputs, reference="resnet18_mel")
+    assert seeds.empty and words_compression.training_line(result, seeds).endswith("made of it.")
+    store = Store("04_multimodal", outputs)
+    rows = [
+        made_up.rows("resnet18_mel", f"r{seed}", "fault_filtered", n).assign(seed=seed)
+        for seed, n in enumerate((20, 14, 11))
+    ]
+    write_atomic(store.table, pd.concat(rows).to_parquet())
+    listed = ", ".join(f'{{"run_id": "r{seed}"}}' for seed in range(3))
+    write_atomic(store.table.with_suffix(".json"), f'{{"runs": [{listed}], "impossible": []}}')
+    seeds = tables_compression.reference_seeds(result, outputs, reference="resnet18_mel")
+    line = words_compression.training_line(result, seeds)
+    assert "with 3 seeds, which reach 0.275 to 0.500 on the same test part, 0.375 on" in line
+    assert "the one here reaches 0.500." in line and "would stand 0.125 better." in line
+    assert tables_compression.reference_seeds(result, outputs, reference="mlp").empty
+
+
+@pytest.mark.parametrize(
+    ("validation", "said"),
+    [
+        (0.59, "There it is 1 track of 100 ahead of Student, 30k, which is too little to tell"),
+        (0.60, "There it is only as accurate as Student, 30k; of equals, the smallest is taken."),
+        (0.50, "There it is 10 tracks of 100 ahead of the 3 next best. Differences"),
+    ],
+)
+def test_a_narrow_win_is_called_narrow(table, validation, said):
+    student = table["model"].eq("student_30k")
+    table = table.assign(validation_accuracy=table["validation_accuracy"].mask(student, validation))
+    assert said in words_compression.best_line(table)
+
+
 def test_a_teacher_that_is_not_stored_leaves_a_gap(result, times):
     by = compared(result, times, teachers={}).set_index("model")
     assert pd.isna(by.loc["student_30k", "teacher_difference"])
@@ -103,16 +178,18 @@ def test_pruning_is_shown_under_both_splits(ways):
     assert pruned.loc["segment_random", "smaller"] == pytest.approx(400 / 39)
     assert (pruned["difference"] == 0).all() and pruned["fewer"].round().eq(12).all()
     said = words_compression.both_ways_line(ways)
-    assert "The network itself falls from 0.90 to 0.55 once no track is on both sides" in said
-    assert "pruning makes a difference beyond luck in 0 of 1 cases; without, it makes" in said
+    assert "The network itself scores 0.90 under `segment_random`" in said
+    assert "0.55 under `fault_filtered`" in said and "(100 against 100 segments)." in said
+    assert "Pruning makes a difference beyond luck in 0 of 1 cases under the first; under" in said
+    assert "memory" not in said
 
 
 @pytest.mark.parametrize(
     ("known", "strange", "said"),
     [
-        ((-0.06, -0.01), (0.01, 0.05), "pruning costs accuracy; without, it adds some. What is lo"),
-        ((-0.01, 0.01), (-0.05, -0.01), "without, it costs accuracy. Segments on both sides hide"),
-        ((-0.06, -0.01), (-0.06, -0.01), "pruning costs accuracy; without, it costs accuracy."),
+        ((-0.06, -0.01), (0.01, 0.05), "it adds some. One reading: what is lost is memory of"),
+        ((-0.01, 0.01), (-0.05, -0.01), "it costs accuracy. One reading: segments on both sides"),
+        ((-0.06, -0.01), (-0.06, -0.01), "Pruning costs accuracy under the first; under the sec"),
     ],
 )
 def test_what_pruning_takes_follows_from_the_intervals(ways, known, strange, said):
@@ -120,7 +197,10 @@ def test_what_pruning_takes_follows_from_the_intervals(ways, known, strange, sai
     for protocol, ends in (("segment_random", known), ("fault_filtered", strange)):
         rows = ways["model"].eq("mlp_pruned") & ways["protocol"].eq(protocol)
         ways.loc[rows, ["difference_low", "difference_high"]] = ends
-    assert said in words_compression.both_ways_line(ways)
+        ways.loc[rows, "fewer"] = {"segment_random": 4.9, "fault_filtered": 12}[protocol]
+    line = words_compression.both_ways_line(ways)
+    assert said in line and ("One reading" in line) == (known[0] != strange[0])
+    assert "and more or less was pruned (4.9 against 12 times fewer weights)." in line
 
 
 def test_the_smallest_file_runs_and_the_smallest_packed_one_does_not(table):
@@ -166,6 +246,14 @@ def test_a_device_gets_what_fits_and_validates_best(table, times):
     assert devices.loc["phone app", "model"] == "student_30k"
     said = words_compression.answer(devices.reset_index(), table)
     assert "**phone app**: Student, 30k in ExecuTorch, 53.7 KiB, 0.60" in said
+    assert (
+        tables_compression.ASSUMED in said and "(notebook 07), which is many, reaches 0.70" in said
+    )
+    without = table.assign(teacher_difference=float("nan"))
+    assert "notebook 07" not in words_compression.answer(devices.reset_index(), without)
+    read = tables_compression.devices_to_read(devices.reset_index())
+    assert read["assumed limit"].tolist()[:2] == ["any size", "1 MiB"]
+    assert tables_compression.fragment(devices.reset_index()).endswith(tables_compression.ASSUMED)
     large = table[table["file_bytes"] > 10**7]
     none = tables_compression.for_devices(large, times)
     assert tables_compression.devices_to_read(none)["take"].tolist()[1] == "none is small enough"
@@ -195,7 +283,8 @@ def test_what_is_said_names_machine_and_spread(result, table, times):
     line = words_compression.exports_line(agreement, times)
     assert ". Of 8 files written as the network is, 0 give every clip the same label" in line
     assert ". Of 1 file rounded to eight bits on the way into the file, 0 give" in line
-    assert "a single training with seed 0;" in words_compression.training_line(result)
+    line = words_compression.training_line(result, pd.DataFrame())
+    assert "a single training with seed 0;" in line
     assert "800 ms" not in words_compression.bundle_line(measured, times)
     assert tables_compression.not_measured(measured, VARIANTS)["runtime"].tolist() == ["ExecuTorch"]
 
@@ -209,5 +298,9 @@ def test_names_in_the_figure_cover_nothing(table):
     on_front = table.loc[best_so_far.drop_duplicates().index, "title"]
     assert set(on_front) <= {text.get_text() for text in texts} and len(texts) > len(on_front)
     assert not any(Bbox.intersection(*pair) for pair in combinations(boxes, 2))
+    for text, box in zip(texts, boxes, strict=True):
+        point = figure.axes[0].transData.transform(text.xy)
+        leader = Path([point, [(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2]])
+        assert not any(leader.intersects_bbox(other) for other in boxes if other is not box)
     assert "Student, 30k 54 KiB, 0.60" in plots_compression.pareto_alt(table)
     plt.close(figure)

@@ -324,16 +324,21 @@ def test_a_taken_port_is_told(server, model, capsys):
 
 
 def test_tables_and_words_of_the_notebook(model, demo, tmp_path):
-    files = tables_demo.songs(demo, n_songs=3)
-    assert [file.name for file in files] == [
+    files = tables_demo.songs(demo, model, n_songs=3)
+    assert [file.name for file in files["file"]] == [
         "blues.00004.wav", "classical.00004.wav", "country.00004.wav"
     ]  # fmt: skip
+    assert list(files["true_genre"]) == ["blues", "classical", "country"]
+    assert files["part"].isna().all()  # the network did not learn from this data set
+    assert words_demo.label_line(files.iloc[0]) == "Its label in the data set: blues."
     sf.write(tmp_path / "a {song}.wav", tone(300, 40.0), SR)
     (tmp_path / "b.mp3").write_text("no music")
-    table = tables_demo.several(tables_demo.songs(demo, str(tmp_path), n_songs=9), model)
-    assert list(table["genre"]) == ["low", "–"] and "no audio" in table["remarks"][1]
+    own = tables_demo.songs(demo, model, str(tmp_path), n_songs=9)
+    table = tables_demo.several(own, model)
+    assert list(table["answer"]) == ["low", "–"] and "no audio" in table["remarks"][1]
+    assert words_demo.several_line(table) == words_demo.label_line(own.iloc[0]) == ""
     with pytest.raises(ProjectError, match="no such file or folder.*give the whole path"):
-        tables_demo.songs(demo, str(tmp_path / "c.wav"))
+        tables_demo.songs(demo, model, str(tmp_path / "c.wav"))
     heard = hearing.hear(tmp_path / "a {song}.wav", model=model)
     assert list(tables_demo.genres(heard)["genre"])[0] == "low"
     assert words_demo.answer(heard, name="a").startswith("**a** sounds most like **low**")
@@ -344,6 +349,22 @@ def test_tables_and_words_of_the_notebook(model, demo, tmp_path):
     for draw in (plots_demo.course, plots_demo.attended):
         figure = draw(heard, title="a")
         assert len(figure.axes) >= 3
+
+
+def test_songs_say_of_which_part_they_are_where_the_network_learnt_from_their_data(demo, tmp_path):
+    card = bundle.Card(f"{demo.title}: tiny", {"Data": "none"})
+    own = tiny_bundle.write(tmp_path / "own", card=card)
+    files = tables_demo.songs(demo, own, n_songs=2)
+    assert list(files["part"]) == ["validation"] * 2
+    line = words_demo.label_line(files.iloc[0])
+    assert "It is of the validation part, which chose the network's epoch" in line
+    table = tables_demo.several(files, own)
+    assert list(table["true_genre"]) == ["blues", "classical"]
+    said = words_demo.several_line(table.assign(answer=["blues", "–"]))
+    assert said.startswith("1 of 1 answer is the label") and "1 file is of the validation" in said
+    said = words_demo.several_line(table.assign(answer="blues", part=["training", "–"]))
+    assert said.startswith("1 of 2 answers is the label")
+    assert "1 file is of the training part, which the network learnt from." in said
 
 
 def test_the_formats_are_those_that_folders_are_searched_for():

@@ -276,6 +276,37 @@ def test_worst_cases_take_turns_and_show_no_pair_twice(own):
     assert eda.fault_counts(found).iloc[0]["n_findings"] == 2
 
 
+def test_the_example_of_a_fault_is_its_worst_finding():
+    found = findings(
+        ("a", "a", "repetition", "error", "alike", 0.1, "b"),
+        ("c", "c", "repetition", "error", "the same", 1.0, "d"),
+        ("a", "a", "dc_offset", "warning", "a little", 0.02, None),
+        ("b", "b", "dc_offset", "warning", "a lot", -0.3, None),
+        ("a", "a", "short", "warning", "29 s", 29.0, None),
+        ("b", "b", "short", "warning", "2 s", 2.0, None),
+    )
+    examples = eda.fault_counts(found).set_index("fault")["example"]
+    assert examples.to_dict() == {"repetition": "the same", "dc_offset": "a lot", "short": "2 s"}
+
+
+def test_words_say_which_artists_are_not_known_and_whether_their_tracks_repeat_others(own):
+    tracks = own.tracks.assign(artist_id=["a", None, "a", "b", None, "b"])
+    some = replace(own, tracks=tracks)
+    said = words_eda.artists(eda.artists(some, seed=0))
+    assert "Of 2 tracks the artist is not known (high-bright 1, low 1)" in said
+    known = replace(own, tracks=own.tracks.assign(artist_id=list("aabbcc")))
+    assert "is not known" not in words_eda.artists(eda.artists(known, seed=0))
+    ids = list(tracks["track_id"])
+    found = findings(
+        (ids[0], "a", "repetition", "fault", "r", 1.0, ids[1]),
+        (ids[3], "d", "repetition", "similar", "r", 1.0, ids[4]),
+    )
+    counts = eda.fault_counts(found)
+    repeats = "Of the 2 tracks without a known artist, 1 repeats another track."
+    assert repeats in words_eda.faults(counts, found, some)
+    assert "without a known" not in words_eda.faults(counts, found, known)
+
+
 def test_a_case_without_readable_sound_shows_the_picture_or_says_so(own, tmp_path):
     picture = tmp_path / "p.png"
     Image.new("L", (300, 200), 128).save(picture)
@@ -288,6 +319,21 @@ def test_a_case_without_readable_sound_shows_the_picture_or_says_so(own, tmp_pat
     assert without[0].picture is None and with_picture[0].picture.ndim == 2
     for shown in (without, with_picture):
         plt.close(plots_eda.cases(shown))
+
+
+def test_a_case_with_sound_names_its_units(own):
+    cases = findings(("low.ä-song-1", "x", "clipped", "warning", "r", 0.5, None))
+    figure = plots_eda.cases(eda.case_pictures(cases, own))
+    spectrogram = figure.axes[1]
+    assert (spectrogram.get_xlabel(), spectrogram.get_ylabel()) == ("seconds", "kHz")
+    plt.close(figure)
+
+
+def test_a_map_says_which_marker_is_which_genre():
+    table = feature_table()
+    figure = plots_eda.projections(eda.projection(table, everything(table), seed=0))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(GENRES)
+    plt.close(figure)
 
 
 def test_the_whole_notebook_copes_with_nothing_at_all(own):
@@ -377,6 +423,8 @@ def test_gtzan_has_few_artists_in_blues_and_its_repetitions_have_pictures(gtzan_
     gtzan = datasets.load("gtzan")
     artists = eda.artists(gtzan, seed=0).set_index("genre")
     assert artists.loc["blues", "n_artists"] == 9
+    card = words_eda.data_card(gtzan)
+    assert "12 of reggae and 10 of pop, and give the largest artists 29 and 21 tracks" in card
     part = eda.open_part(gtzan, at_least=10)
     assert part.is_training_part and len(part.track_ids) == 443
     table = features.table(gtzan, segment_s=30.0)

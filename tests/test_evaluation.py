@@ -115,6 +115,18 @@ def test_interval_covers_the_truth_about_as_often_as_it_says():
     assert 0.90 <= covered / 200 <= 0.98
 
 
+@pytest.mark.parametrize(("predicted", "share"), [("blues", 1.0), ("rock", 0.0)])
+def test_an_interval_does_not_shrink_to_a_point_where_all_or_nothing_is_right(predicted, share):
+    tracks = np.arange(13).repeat(2)
+    rows = certain_rows(["blues"] * 26, [predicted] * 26, track_ids=tracks)
+    artists = pd.Series({track: f"artist {track % 4}" for track in range(13)})
+    found = evaluation.summary(rows, artists=artists, n_boot=50)
+    # Wilson, z = 1.96: n / (n + z ** 2) with 13 tracks, with 4 artists.
+    for name, inner in (("accuracy", 0.772), ("macro_f1", 0.772), ("accuracy_artist", 0.510)):
+        ends = sorted([share, abs(1 - share - inner)])
+        assert [found[f"{name}_low"], found[f"{name}_high"]] == pytest.approx(ends, abs=1e-3)
+
+
 def test_repeated_segments_do_not_make_the_interval_narrower():
     rows = random_rows(n_segments=1)
     repeated = pd.concat([rows] * 4, ignore_index=True)

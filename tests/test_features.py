@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 from scipy.ndimage import median_filter
 
-from genre_utils import GENRES, audio, datasets, feature_report, features, project, spectral
+from genre_utils import GENRES, audio, datasets, feature_report, features, project, spectral, words
 
 SR = 22050
 NAMES = list(features.FEATURE_NAMES)
@@ -501,6 +501,24 @@ def assert_agrees(found, n):
     worst = found.sort_values("of_allowed").iloc[-1]
     assert worst["of_allowed"] <= 1, worst
     assert found.set_index("feature").loc["tempo", "share_equal"] >= 0.99
+
+
+def test_words_on_agreement_explain_large_relative_differences():
+    found = pd.DataFrame(
+        {
+            "feature": ["tempo", "MFCC series"],
+            "n": 40,
+            "relative": [0.0, 0.038],
+            "of_allowed": [0.0, 0.38],
+            "share_equal": [1.0, 0.9],
+        }
+    )
+    text = words.librosa_agreement(found)
+    assert "every value is librosa's to within 0.0001 and a thousandth" in text
+    assert "up to 0.038 (MFCC series, at values near zero)" in text
+    assert "value alone" not in words.librosa_agreement(found.assign(relative=[0.0, 1e-5]))
+    wrong = words.librosa_agreement(found.assign(of_allowed=[0.0, 1.2]))
+    assert wrong.startswith("Not every value") and "near zero" not in wrong
 
 
 def test_agreement_with_librosa_on_the_demo_set(demo):

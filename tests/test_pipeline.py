@@ -57,6 +57,17 @@ def is_fresh(checkout, *arguments, python=()) -> bool:
     return done.returncode == 0
 
 
+def build_pages(checkout: Path) -> Path:
+    """Make the pages of the smoke study; return the folder of its results."""
+    made = run_python(
+        "from genre_utils import datasets, project, report_pages;"
+        "report_pages.build(datasets.load('demo'), project.Outputs('demo', 'smoke'))",
+        root=checkout,
+    )
+    assert made.returncode == 0, made.stderr
+    return checkout / "build" / "smoke" / "results" / "demo"
+
+
 def append(path: Path, text: str) -> None:
     path.write_text(path.read_text() + text)
 
@@ -117,16 +128,21 @@ def test_a_missing_or_changed_output_is_stale(checkout, output):
 
 def test_pages_that_are_missing_or_of_an_earlier_run_are_stale(checkout):
     assert is_fresh(checkout) and not is_fresh(checkout, "--pages")
-    outputs = checkout / "build" / "smoke" / "results" / "demo"
-    made = run_python(
-        "from genre_utils import datasets, project, report_pages;"
-        "report_pages.build(datasets.load('demo'), project.Outputs('demo', 'smoke'))",
-        root=checkout,
-    )
-    assert made.returncode == 0, made.stderr
+    results = build_pages(checkout)
     assert is_fresh(checkout, "--pages")
-    record = outputs / "provenance" / "02_feature_extraction.json"
+    record = results / "provenance" / "02_feature_extraction.json"
     append(record, "\n")
+    assert is_fresh(checkout) and not is_fresh(checkout, "--pages")
+
+
+def test_pages_without_their_cover_or_with_other_sources_are_stale(checkout):
+    cover = build_pages(checkout) / "report" / "index.html"
+    content = cover.read_bytes()
+    cover.unlink()
+    assert not is_fresh(checkout, "--pages")
+    cover.write_bytes(content)
+    assert is_fresh(checkout, "--pages")
+    (checkout / "README.md").write_text("## Sources\n\n- One.\n")
     assert is_fresh(checkout) and not is_fresh(checkout, "--pages")
 
 

@@ -78,6 +78,24 @@ def test_confusions_leave_empty_cells_blank():
 
 def test_a_gallery_shows_what_there_is():
     pictures = {f"genre {i}": np.random.default_rng(i).random((8, 20)) for i in range(6)}
-    figure = plots.series_gallery(pictures, seconds=3, ylabel="band")
-    assert sum(axis.get_visible() for axis in figure.axes) == 6
-    assert "no audio here" in texts(plots.series_gallery({}, seconds=3, ylabel="band"))
+    how = {"seconds": 10, "ylabel": "band", "unit": "dB", "limits": (-80, 0)}
+    figure = plots.series_gallery(pictures, **how)
+    *panels, bar = [axis for axis in figure.axes if axis.get_visible()]
+    assert len(panels) == 6 and bar.get_ylabel() == "dB" and bar.get_ylim() == (-80, 0)
+    assert all(axis.images[0].get_clim() == (-80, 0) for axis in panels)
+    assert "no audio here" in texts(plots.series_gallery({}, **how))
+
+
+@pytest.mark.parametrize(("n_bands", "ticks"), [(13, [1, 5, 10, 13]), (128, [1, 50, 100, 128])])
+def test_the_bands_of_a_gallery_are_counted_from_one_to_the_last(n_bands, ticks):
+    pictures = {"blues": np.zeros((n_bands, 20))}
+    figure = plots.series_gallery(pictures, seconds=10, ylabel="", unit="", limits=(0, 1))
+    panel = figure.axes[0]
+    assert panel.get_yticks().tolist() == ticks
+    assert panel.get_ylim() == (0.5, n_bands + 0.5), "each band lies around its number"
+
+
+def test_small_costs_are_not_rounded_to_nothing():
+    cost = pd.DataFrame({"feature_group": ["tempo", "RMS"], "milliseconds": [14.23, 0.09013]})
+    assert texts(plots.cost_bars(cost, title="costs")) == ["0.09", "14"]
+    assert "tempo 14 ms, RMS 0.09 ms" in words.cost_alt(cost)

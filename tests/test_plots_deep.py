@@ -67,7 +67,7 @@ def test_occlusion_maps_are_centred_at_zero_with_low_bands_below():
     assert labels == ["200", "1,000", "3,000", "8,000"]
     line = words_deep.occlusion_line(heard, band_hz=inputs.mel_centres(80))
     assert line.startswith(f"The network asked is **{tables_deep.title('fusion')}**. Of each genre")
-    assert "Hz costs most" in line and "recognises" not in line
+    assert "the weightiest band" in line and "recognises" not in line
     assert words_deep.occlusion_title(heard).endswith(": ResNet18 + LSTM, joined")
     assert words_deep.occlusion_title([]) == "What the network listens to"
     assert texts(plots_deep.occlusion([], band_hz=inputs.mel_centres(80), title="none"))
@@ -86,6 +86,18 @@ def test_the_length_figure_labels_each_line_once_a_panel(lengths):
     assert texts(nothing)
 
 
+def test_lengths_are_as_far_apart_as_they_are_long(lengths):
+    _, accuracy = lengths
+    figure = plots_deep.segment_length(
+        accuracy, models=["cnn9"], protocols=["fault_filtered"], chance=0.1
+    )
+    costs = tables_deep.costs(accuracy, models=["cnn9"], protocol="fault_filtered")
+    for axis in [*figure.axes, *plots_deep.costs(costs, title="costs").axes]:
+        assert axis.get_xscale() == "log"
+        assert list(axis.get_xticks()) == [1, 3, 10, 30]
+        assert [t.get_text() for t in axis.get_xticklabels()] == ["1", "3", "10", "30"]
+
+
 def test_genres_and_costs_are_drawn_for_each_length(lengths):
     study, accuracy = lengths
     table = tables_deep.by_genre(study, model="cnn9", protocol="fault_filtered")
@@ -101,8 +113,10 @@ def test_genres_and_costs_are_drawn_for_each_length(lengths):
 def test_differences_are_drawn_beside_a_claim_and_may_be_none():
     study = made_up.study({"fusion": 0.5, "lstm_mfcc": 0}, seeds=(0,))
     table = tables_deep.compared(study, [["fusion", "lstm_mfcc"]], n_boot=50)
-    shown = texts(plots_deep.differences(table, title="fusion", claim=0.1))
-    assert "published" in shown and f"{table['difference'].iloc[0]:+.2f}" in shown
+    figure = plots_deep.differences(table, title="fusion", claim=0.1)
+    shown = texts(figure)
+    assert len(figure.axes[0].get_xticks()) <= 8
+    assert "claimed" in shown and f"{table['difference'].iloc[0]:+.2f}" in shown
     assert texts(plots_deep.differences(table.iloc[:0], title="none"))
     assert "An empty chart" in words_deep.differences_alt(table.iloc[:0])
 

@@ -268,7 +268,6 @@ def assert_page(heard, outputs, data):
         plots_generalization.reliability(made["reliability"]),
         plots_generalization.coverage(made["coverage"], thresholds=tables.THRESHOLDS),
         plots_generalization.damages(made["damages"]),
-        plots_generalization.kinds(made["kinds"], chance=0.1),
         plots_generalization.confusions(tables.confusions(heard, home, called="home")),
     ]
     for figure in figures:
@@ -285,7 +284,7 @@ def assert_page(heard, outputs, data):
         words.coverage_alt(made["abstention"]),
         words.damages_alt(made["damages"]),
         words.steady_line(made["damages"]),
-        words.kinds_alt(made["kinds"]),
+        words.kinds_line(made["kinds"]),
         words.bias_line(made["genres"]),
         words.artists_line(data),
         words.answer(made["accuracy"], made["loss"], made["damages"]),
@@ -322,6 +321,7 @@ def test_the_whole_page(there, shipped):
         words.calibration_line(made["accuracy"]),
         words.abstention_line(made["abstention"], at_least=0.5),
     ):
+        assert "On music that played no part in choosing anything: " in said
         chose_nothing, flattered = said.split("Validation tracks chose the epoch")
         assert "home" in chose_nothing and "other" in chose_nothing
         assert "whole clips (3 of 9" in flattered and "whole clips" not in chose_nothing
@@ -338,6 +338,33 @@ def test_the_whole_page(there, shipped):
         )
         assert row["artist_low"] == pytest.approx(row["difference"] - below)
     assert "drawing artists" in words.answer(made["accuracy"], made["loss"], made["damages"])
+
+
+def test_music_from_elsewhere_has_no_artists_of_the_data_set(there, shipped):
+    """Track ids may be the same on both sides by chance, and artists unknown."""
+    heard = run(there, damages=[])
+    home = robustness.at_home(heard, there)
+    rows, runs = heard.predictions.copy(), heard.runs.copy()
+    away = rows["source"].eq("other")
+    rows.loc[away, "track_id"] = shipped["track_id"].head(away.sum()).to_numpy()
+    runs["clips"] = [[] if run.source == "other" else run.clips for run in runs.itertuples()]
+    unknown = experiments.StudyResult(rows, runs, heard.impossible)
+    data = datasets.load("gtzan")
+    scores = tables.accuracy(unknown, home, data, n_boot=50, called="home")
+    scores = scores.set_index(["music", "answers"])
+    assert pd.isna(scores.loc[("other", tables.EVERY), "n_artists"])
+    assert scores.loc[("home", tables.EVERY), "n_artists"] > 0
+    nothing = robustness.other_networks(there)
+    loss = tables.home_and_away(unknown, home, nothing, data, known_copies=["x"], n_boot=50)
+    assert loss["artist_low"].isna().all() and loss["low"].notna().all()
+
+
+def test_home_has_its_own_artists_beside_a_folder_of_ones_own(there, shipped, world):
+    folder = str(world / "data" / "other")
+    heard = run(Outputs("other"), dataset=folder)
+    home = robustness.at_home(heard, there)
+    scores = tables.accuracy(heard, home, datasets.load(folder), n_boot=50, called="home")
+    assert scores.set_index("music").loc["home", "n_artists"] > 10
 
 
 def test_other_networks_that_heard_music_from_elsewhere(there, shipped):
@@ -389,6 +416,31 @@ def test_abstention_counts_the_sure_answers(there):
     for row in table.itertuples():
         assert row.n_tracks == (sure >= row.at_least).sum()
         assert row.coverage == pytest.approx(row.n_tracks / len(sure))
+    assert tables.abstention_to_read(table)["always"].iloc[0].endswith(", 9 answered (100%)")
+
+
+def test_marks_of_coverage_are_hollow_where_few_answer_and_keep_apart():
+    def line(music, right):
+        n = len(right)
+        counted = np.arange(1, n + 1)
+        parts = {"music": music, "confidence": np.linspace(1.0, 0.2, n)}
+        return pd.DataFrame(
+            parts | {"coverage": counted / n, "accuracy": np.cumsum(right) / counted}
+        )
+
+    table = pd.concat([line("a", [True] * 100), line("b", [True] * 93 + [False] * 7)])
+    figure = plots_generalization.coverage(table, thresholds=(0.5, 0.9))
+    fills = [
+        mark.get_markerfacecolor() == "white"
+        for mark in figure.axes[0].lines
+        if len(mark.get_xdata()) == 1
+    ]
+    assert fills == [False, True] * 2  # 63 and 13 answers
+    marks = [(0.70, 0.70, "0.5", "red"), (0.69, 0.80, "0.5", "blue")]
+    axis = plt.figure().gca()
+    plots_generalization._label_marks(axis, marks)
+    assert [text.xyann[1] < 0 for text in axis.texts] == [True, False]
+    plt.close("all")
 
 
 def test_a_difference_of_equal_parts_is_symmetric():
@@ -423,7 +475,18 @@ def losses(**changes):
     return pd.DataFrame([row | {"answers": answers} for answers in (tables.EVERY, tables.SHARED)])
 
 
+def scores():
+    row = {"music": "new", "n_tracks": 98, "n_artists": 86}
+    every = {"accuracy": 0.46, "accuracy_low": 0.37, "accuracy_high": 0.56, "chance": 0.1}
+    every |= {"accuracy_artist_low": 0.36, "accuracy_artist_high": 0.57, "answers": tables.EVERY}
+    shared = {"accuracy": 0.6, "accuracy_low": 0.51, "accuracy_high": 0.69, "chance": 0.2}
+    shared |= {"accuracy_artist_low": 0.5, "accuracy_artist_high": 0.71, "answers": tables.SHARED}
+    return pd.DataFrame([row | every, row | shared])
+
+
 def test_losses_are_counted_by_tracks_and_by_artists():
+    both = words.accuracy_line(scores())
+    assert "drawing whole artists (86 of them) gives 0.36–0.57 and 0.50–0.71." in both
     line = words.loss_line(losses())
     assert "net -0.14 (-0.26 to -0.004; drawing artists -0.31 to +0.05) among all genres" in line
     assert "In 2 of these 2 comparisons" in line and "in 0 when whole artists are" in line
@@ -436,10 +499,15 @@ def test_an_answer_says_whether_a_loss_may_be_luck(there, shipped):
     for changes, said in (
         ({}, "there: with so few artists, luck alone could do it."),
         ({"artist_high": -0.01}, "there: more than luck, whether tracks or artists are drawn."),
+        ({"artist_high": -0.01, "high": 0.01}, "there: with so few tracks and artists, luck alo"),
         ({"artist_high": np.nan, "artist_low": np.nan}, "there. "),
     ):
         answer = words.answer(made["accuracy"], losses(**changes), made["damages"])
         assert f"among those that are {said}" in answer
+    one = losses()
+    one.loc[0, "artist_high"] = -0.01
+    answer = words.answer(made["accuracy"], one, made["damages"])
+    assert "there, 1 of them more than luck, whether tracks or artists are drawn." in answer
 
 
 def test_damages_are_told_in_words():
@@ -449,6 +517,10 @@ def test_damages_are_told_in_words():
     table = pd.concat([table, table.assign(damage="8,000 Hz", unlike=0.2)], ignore_index=True)
     for line in (words.damage_line(table), words.steady_line(table), words.warned_line(table)):
         assert "noise as loud as the music (0 dB)" in line and "sampled at 8,000 Hz" in line
+    better = table.assign(damage="12 dB softer", difference=0.04, low=0.01, high=0.08)
+    line = words.damage_line(pd.concat([table, better[:1]]))
+    assert "Gained: 12 dB softer, +0.04 (+0.01 to +0.08). Even without any effect" in line
+    assert line.endswith("one interval in twenty misses zero; these are 3.")
     assert list(tables.damages_to_read(table).index)[1] == "sampled at 8,000 Hz"
     assert set(tables._DAMAGES) <= set(damage.DAMAGES)
     assert tables.damage_title("telephone band") == "telephone band"

@@ -106,6 +106,77 @@ def test_importance_of_every_feature_is_kept_with_its_spread(study):
     assert importance.groupby("model")["feature"].nunique().tolist() == [57]
     assert (importance["drop_low"] <= importance["drop_high"]).all()
     assert set(importance["protocol"]) == {"fault_filtered"}
+    n_items = len(tables.predictions_of(result, protocol="fault_filtered", model="logistic"))
+    assert set(importance["n_test"]) == {n_items}
+    title = words.importance_title(importance)
+    assert f"the {n_items} test items of fault_filtered, 10 s each" in title
+
+
+def test_words_on_importance_say_what_bars_below_zero_mean():
+    table = pd.DataFrame(
+        {
+            "title": ["SVM", "SVM", "forest", "forest"],
+            "feature": ["tempo", "rms_var", "tempo", "rms_var"],
+            "drop": [0.01, -0.02, 0.05, 0.03],
+            "drop_low": [-0.01, -0.03, 0.04, 0.01],
+            "n_test": 200,
+        }
+    )
+    text = words.importance(table)
+    assert "**SVM**: none of the 2 features" in text and "**forest**: 2 of the 2" in text
+    assert "for 1 the loss is zero or below (lowest: -0.020, `rms_var`)" in text
+    assert "answers as well or better" in text and "0.0050" in text
+    assert "zero or below" not in words.importance(table[table["title"] == "forest"])
+    assert words.importance(table[:0])
+
+
+def test_words_on_validation_follow_the_signs_of_the_gaps():
+    rows = [
+        ("segment_random", 0.5, 0.9), ("segment_random", 0.6, 0.8),
+        ("artist_grouped", 0.5, 0.45), ("artist_grouped", 0.6, 0.62),
+    ]  # fmt: skip
+    accuracy = pd.DataFrame(rows, columns=["protocol", "validation_accuracy", "accuracy"])
+    accuracy = accuracy.assign(segment_s=10.0, unit="segment")
+    text = words.validation(accuracy, segment_s=10.0)
+    assert "0 of 2 models under `segment_random` (-0.40 to -0.20)" in text
+    assert "1 of 2 models under `artist_grouped` (-0.02 to +0.05)" in text
+    assert "forecasts `artist_grouped` best (off by 0.04 on average)" in text
+    assert "`segment_random` worst (off by 0.30)" in text
+    assert "best" not in words.validation(accuracy[:2], segment_s=10.0)
+    assert "nothing to compare" in words.validation(accuracy, segment_s=3.0)
+
+
+def test_words_against_a_baseline_say_who_beats_it_and_who_is_worse():
+    rows = [
+        ("SVM", -0.06, -0.1, -0.03),
+        ("logistic regression", 0.01, -0.03, 0.06),
+        ("1-nearest neighbour (untuned)", -0.01, -0.05, 0.03),
+    ]
+    table = pd.DataFrame(rows, columns=["title", "difference", "low", "high"]).assign(n_tracks=290)
+    text = words.against_baseline(table, baseline="svm_c10")
+    assert text.startswith("No: not one of 3 models") and "on the same 290 tracks" in text
+    assert "the highest difference is logistic regression (tuned) +0.01 (-0.03 to +0.06)." in text
+    assert text.endswith("below zero: SVM (tuned) -0.06 (-0.10 to -0.03).")
+    better = words.against_baseline(table.assign(low=[-0.1, 0.001, -0.05]), baseline="svm_c10")
+    assert better.startswith("Better than SVM, C = 10 (untuned)")
+    assert "zero: logistic regression (tuned) +0.01 (+0.001 to +0.06)" in better
+    assert words.against_baseline(table[:0], baseline="svm_c10")
+
+
+def test_uses_of_test_parts_are_told_apart_by_what_became_of_their_runs(study):
+    result, _, _ = study
+    uses = result.runs.assign(study="03_baselines", times=1)
+    n = len(uses)
+    everything = words.counted_uses(uses, result.runs, study="03_baselines")
+    assert f"counted, {n} in all: {n} by these runs." in everything
+    earlier = uses[:2].assign(run_id=["older", "oldest"], times=2)
+    dropped = uses[:1].assign(run_id="gone", seed=99)
+    other = uses[:1].assign(study="04_multimodal", times=50)
+    more = pd.concat([uses, earlier, dropped, other])
+    text = words.counted_uses(more, result.runs, study="03_baselines")
+    assert f"{n + 5} in all: {n} by these runs, 4 by earlier versions" in text
+    assert "and 1 by runs of settings that the study no longer has" in text
+    assert "not been counted" in words.counted_uses(other, result.runs, study="03_baselines")
 
 
 def test_a_model_is_compared_with_the_baseline_on_the_same_tracks(study):

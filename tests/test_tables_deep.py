@@ -1,4 +1,5 @@
 import io
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -7,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genre_utils import averaging, evaluation, splits, tables, tables_deep, words_deep
+from genre_utils import averaging, evaluation, inputs, splits, tables, tables_deep, words_deep
 from genre_utils.project import ProjectError
+from genre_utils.systems import SYSTEMS as SYSTEMS_OF_THE_STUDY
 
 SYSTEMS = {"resnet18_mel": 0.3, "lstm_mfcc": -0.2, "fusion": 0.8}
 BRANCHES = ["resnet18_mel", "lstm_mfcc"]
@@ -61,6 +63,7 @@ def test_accuracy_is_the_mean_over_seeds_and_keeps_each_of_them(accuracy, study)
     each = right.groupby(rows["seed"]).mean()
     assert row["accuracy"] == pytest.approx(each.mean())
     assert row["accuracy_sd"] == pytest.approx(each.std())
+    assert (row["accuracy_seed_low"], row["accuracy_seed_high"]) == (each.min(), each.max())
     assert row["n_seeds"] == 3
     assert row["by_seed"] == " ".join(f"{s}: {v:.3f}" for s, v in each.items())
     assert row["n_tracks"] == 40 and row["n_items"] == 120
@@ -81,6 +84,7 @@ def test_segments_of_a_track_vote(lengths):
     voted = row_of(accuracy, unit="track", **setting)
     assert segment["n_items"] == 10 * voted["n_items"] and voted["n_items"] == voted["n_tracks"]
     assert voted["accuracy"] > segment["accuracy"]
+    assert segment["segments_a_track"] == voted["segments_a_track"] == 10
 
 
 def test_a_readers_table_has_one_row_a_system_and_no_dashes(accuracy):
@@ -92,6 +96,62 @@ def test_a_readers_table_has_one_row_a_system_and_no_dashes(accuracy):
     assert table["fault_filtered, per track"].str.endswith("40 tracks").all()
     assert set(table["pretrained"]) == {"no"}
     assert table["published"].iloc[0] == "0.84, random 90/10"
+    assert set(table["seeds"]) == {"3"} and set(table["epochs"]) == {"12"}
+    assert set(table["training accuracy"]) == {"0.95"}
+
+
+def test_a_readers_table_tells_protocols_with_other_seeds_and_epochs_apart(study, dataset):
+    rows, runs = study.predictions, study.runs.copy()
+    rows = rows[(rows["protocol"] == "fault_filtered") | (rows["seed"] == 0)]
+    runs.loc[runs["protocol"] == "track_random", "epochs"] = 24
+    fewer = averaging.with_averages(
+        replace(study, predictions=rows, runs=runs), over_seeds=["fusion"]
+    )
+    table = tables_deep.systems(tables_deep.accuracy(fewer, dataset, n_boot=20))
+    table = table.set_index("system")
+    one = table.loc[tables_deep.title("fusion")]
+    assert one["seeds"] == "1; 3 under fault_filtered"
+    assert one["epochs"] == "12; 24 under track_random"
+    averaged = table.loc[tables_deep.title("fusion (mean over seeds)")]
+    assert averaged["seeds"] == "3" and averaged["epochs"] == "none"
+
+
+def test_a_number_of_networks_that_learnt_little_is_marked(dataset):
+    made = partial(made_up.study, {"resnet18_colour": 0}, protocols=("fault_filtered",))
+    boards = [
+        tables_deep.systems(tables_deep.accuracy(made(reached=r), dataset, n_boot=20))
+        for r in (0.49, 0.5)
+    ]
+    cells = [board["fault_filtered, per track"].iloc[0] for board in boards]
+    assert cells[0].endswith("40 tracks; underfitted: 0.49 in training")
+    assert cells[1].endswith("40 tracks")
+    assert "fewer than 50 of 100" in words_deep.underfitted_numbers(boards[0])
+    assert words_deep.underfitted_numbers(boards[1]) == ""
+
+
+def test_the_luck_of_a_seed_is_told_beside_intervals(accuracy, study, dataset):
+    strict = accuracy[(accuracy["protocol"] == "fault_filtered") & (accuracy["unit"] == "track")]
+    apart = strict["accuracy_seed_high"] - strict["accuracy_seed_low"]
+    row = strict.loc[apart.idxmax()]
+    told = f"up to {apart.max():.2f} apart ({row['title']}: {row['accuracy_seed_low']:.3f}–"
+    line = words_deep.seed_spread(accuracy)
+    assert told in line and f"{len(SYSTEMS)} systems had several seeds" in line
+    rows = study.predictions
+    once = replace(study, predictions=rows[(rows["model"] != "lstm_mfcc") | (rows["seed"] == 0)])
+    compared = tables_deep.compared(
+        once, [["fusion", "lstm_mfcc"], ["fusion", "resnet18_mel"]], n_boot=10
+    )
+    line = words_deep.one_seed_line(compared, accuracy)
+    assert line.startswith("Compared with one seed on each side: ResNet18 + LSTM, joined. Under")
+    assert told in line
+    small, large = (compared.assign(difference=value, n_seeds=1) for value in (0.0, 0.9))
+    assert "none is larger" in words_deep.one_seed_line(small, accuracy)
+    line = words_deep.one_seed_line(large, accuracy)
+    assert "side: all of them." in line and line.endswith("2 of 2 are larger.")
+    assert words_deep.one_seed_line(compared.assign(n_seeds=3), accuracy) == ""
+    single = tables_deep.accuracy(made_up.study({"cnn": 0}, seeds=(0,)), dataset, n_boot=10)
+    assert "No system was trained with several seeds" in words_deep.seed_spread(single)
+    assert words_deep.one_seed_line(small, single) == ""
 
 
 def test_the_refit_is_a_row_of_its_own_and_the_last_epoch_is_not(dataset):
@@ -118,12 +178,24 @@ def test_a_validation_part_is_judged_on_the_seeds_that_both_stages_have():
     assert gru["accuracy_against"] == pytest.approx(
         (evaluation.labels(first) == first["y_true"]).mean()
     )
-    assert row_of(table, model="cnn", stage=last)["difference"] == 0
+    itself = row_of(table, model="cnn", stage=last)
+    assert itself["difference"] == 0 and itself["same_network"] and not gru["same_network"]
     line = words_deep.validation_part_line(table, protocol="fault_filtered")
+    assert (
+        f"{last}: {gru['difference']:+.3f} ({gru['title']} alone); not counted: CNN, 3-s chunks,"
+        in line
+    )
+    assert line.endswith(" (CNN, 3-s chunks alone).")
+    all_count = words_deep.validation_part_line(
+        table.assign(same_network=False), protocol="fault_filtered"
+    )
     mean, least = gru["difference"] / 2, gru["difference"]
     assert least < 0
-    assert f"{last}: {mean:+.3f} on average over 2 systems (from {least:+.3f} to 0.000)" in line
-    assert line.endswith(" (CNN, 3-s chunks alone).")
+    assert f"{mean:+.3f} on average over 2 systems (from {least:+.3f} to 0.000)" in all_count
+    none_count = words_deep.validation_part_line(
+        table.assign(same_network=True), protocol="fault_filtered"
+    )
+    assert f"{last}: nothing to compare; not counted: " in none_count
     assert "both with and without" in words_deep.validation_part_line(table, protocol="-")
     assert tables_deep.validation_part(several, n_boot=20).empty
 
@@ -242,7 +314,10 @@ def test_fusion_is_compared_with_each_branch_and_with_the_claim(study):
         assert row["verdict"] == expected
         assert row["difference"] == pytest.approx(row["accuracy"] - row["accuracy_against"])
     answer = words_deep.fusion_answer(table)
-    assert answer.count("McNemar") == 3 and "published gain of +0.10" in answer
+    assert answer.count("McNemar") == 3 and "claimed gain of +0.10" in answer
+    assert "per track" not in answer
+    leaky = words_deep.fusion_answer(table.replace("track_random", "segment_random"))
+    assert leaky.startswith("Scored per track throughout; the tables above score each segment")
     assert set(table["n_seeds"]) == {3}
     assert answer.count("mean over 3 seeds") == 3
     assert answer.count("McNemar's test on the answers of the 3 seeds averaged: p = ") == 3
@@ -334,9 +409,83 @@ def test_what_has_no_number_at_a_length_was_not_run_or_is_not_possible(lengths):
     random = accuracy["protocol"] == "track_random"
     few = accuracy[~random | (accuracy["segment_s"] == 3.0)]
     assert table(few)["track_random"].eq("not run").tolist() == [False, True, True]
-    line = partial(words_deep.one_length_line, models=["cnn9"])
-    assert line(few) == "Run at one length only, to save time: `track_random` (3 s)."
-    assert line(accuracy) == "No protocol was run at one length only."
+    line = partial(words_deep.lengths_left_out, models=["cnn9"])
+    assert line(few) == "Not run at every length: `track_random` (only at 3 s)."
+    assert line(accuracy) == "Every protocol was run at every length that it allows."
+    # What is impossible was not left out, whether it was asked for or is so of itself.
+    assert line(accuracy[~noted]) == line(accuracy)
+    why_not = (
+        accuracy[random & (accuracy["unit"] == "track")]
+        .head(1)
+        .assign(accuracy=np.nan, reason="too few")
+    )
+    why_not = pd.concat([why_not.assign(segment_s=s) for s in (10.0, 30.0)])
+    assert line(pd.concat([few, why_not])) == line(accuracy)
+
+
+def test_a_length_has_its_number_once_with_what_it_rests_on(lengths):
+    _, accuracy = lengths
+    table = partial(tables_deep.by_length, models=["cnn9"], unit="track")
+    cell = table(accuracy).loc[(tables_deep.title("cnn9"), 3.0), "segment_random"]
+    row = row_of(accuracy, model="cnn9", protocol="segment_random", segment_s=3.0, unit="track")
+    assert cell.endswith(f"; {row['n_tracks']} tracks × {row['segments_a_track']:.1f}")
+    with pytest.raises(ValueError, match="duplicate"):
+        table(pd.concat([accuracy, accuracy[accuracy["accuracy"].notna()]]))
+
+
+def test_lengths_are_paired_with_the_best_one_on_the_same_tracks(lengths):
+    study, accuracy = lengths
+    table = tables_deep.against_best_length(
+        study, models=["cnn9", "cnn"], protocol="fault_filtered", n_boot=50
+    )
+    voted = accuracy[
+        (accuracy["model"] == "cnn9")
+        & (accuracy["protocol"] == "fault_filtered")
+        & (accuracy["unit"] == "track")
+    ].set_index("segment_s")["accuracy"]
+    assert set(table["best_s"]) == {voted.idxmax()} and len(table) == 2
+    for _, row in table.iterrows():
+        assert row["difference"] == pytest.approx(voted[row["segment_s"]] - voted.max())
+        assert row["low"] <= row["difference"] <= row["high"]
+    rows = study.predictions
+    fewer = rows[(rows["segment_s"] != voted.idxmax()) | rows["track_id"].str.startswith("b")]
+    other = tables_deep.against_best_length(
+        replace(study, predictions=fewer), models=["cnn9"], protocol="fault_filtered", n_boot=10
+    )
+    assert voted.idxmax() not in set(other["best_s"]) | set(other["segment_s"])
+
+
+def test_a_best_length_is_clear_only_where_no_other_comes_near():
+    table = pd.DataFrame(
+        {
+            "title": "CNN", "protocol": "fault_filtered", "segment_s": [1.0, 3.0], "best_s": 10.0,
+            "accuracy": [0.3, 0.5], "accuracy_against": 0.6, "low": [-0.4, -0.2],
+            "high": [-0.2, 0.01], "n_tracks": 40, "n_seeds": 1,
+        }
+    )  # fmt: skip
+    line = words_deep.best_length_line(table)
+    assert "**CNN** scores 0.30 to 0.60; 3 s cannot be told from its highest, at 10 s, and " in line
+    assert "1 s lie below." in line and line.endswith("These numbers show no clear best length.")
+    line = words_deep.best_length_line(table.assign(high=-0.01))
+    assert "1 and 3 s lie below its highest, at 10 s." in line and "no clear" not in line
+    assert words_deep.best_length_line(table.iloc[:0]) == ""
+
+
+def test_what_two_curves_differ_in_beside_leakage_is_told(lengths):
+    _, accuracy = lengths
+    names = {"leaky": "segment_random", "honest": "fault_filtered"}
+    accuracy = accuracy.assign(
+        validation_accuracy=accuracy["validation_accuracy"].where(
+            accuracy["protocol"] != "segment_random"
+        )
+    )
+    short = accuracy["segment_s"] == 3.0
+    accuracy.loc[short & (accuracy["protocol"] == "segment_random"), "n_tracks"] = 79
+    line = words_deep.unlike_curves(accuracy, network="cnn9", **names)
+    assert "the last of 12 epochs counts" in line and "79 tracks with 10.0 segments" in line
+    assert "validation keeps one of 12 epochs (number 9)" in line
+    assert line.endswith("the same 40 tracks are tested at every length.")
+    assert words_deep.unlike_curves(accuracy, network="cnn", **names) == ""
 
 
 def test_confusions_of_what_is_possible_are_scored_as_the_field_does(study, lengths):
@@ -379,7 +528,7 @@ def test_answers_hold_the_numbers_of_the_tables(accuracy, study, dataset):
     row = row_of(accuracy, model="fusion", protocol="fault_filtered", unit="track")
     assert f"{row['accuracy']:.2f} ({row['accuracy_low']:.2f}" in answer
     text = words_deep.against_published(accuracy, model="resnet18_mel")
-    assert text.endswith("Published: 0.84, random 90/10.")
+    assert text.endswith("Claimed of its kind: 0.84, random 90/10.")
     assert words_deep.against_published(accuracy, model="cnn").endswith("on this data.")
     both = averaging.with_averages(study, [BRANCHES, [*BRANCHES, "fusion"]])
     averaged = tables_deep.accuracy(both, dataset, n_boot=20)
@@ -401,7 +550,6 @@ def test_the_best_row_is_chosen_by_validation_on_the_most_tracks(accuracy):
 
 
 def test_the_length_answer_speaks_of_both_protocols_and_the_chosen_length(lengths):
-    _, accuracy = lengths
     distances = pd.DataFrame(
         {
             "segment_s": [3.0, 3.0], "distance": "euclidean", "n_pairs": 10,
@@ -409,10 +557,18 @@ def test_the_length_answer_speaks_of_both_protocols_and_the_chosen_length(length
             "nearest_share": [0.8, 0.2], "nearest_share_all": [0.9, 0.1],
         }
     )  # fmt: skip
-    answer = words_deep.length_answer(
-        accuracy, distances, network="cnn9", leaky="segment_random", honest="fault_filtered"
+    study, accuracy = lengths
+    against = tables_deep.against_best_length(
+        study, models=["cnn9"], protocol="fault_filtered", n_boot=50
     )
-    for part in ("`segment_random`, per segment", "`fault_filtered`, per track", "would choose"):
+    answer = words_deep.length_answer(
+        accuracy, distances, against, network="cnn9", leaky="segment_random",
+        honest="fault_filtered",
+    )  # fmt: skip
+    voted = accuracy[(accuracy["model"] == "cnn9") & (accuracy["unit"] == "track")]
+    best = voted[voted["protocol"] == "fault_filtered"].sort_values("accuracy").iloc[-1]
+    assert f"{best['accuracy_high']:.2f}) at {best['segment_s']:g} s per track." in answer
+    for part in ("Under `segment_random`, the highest are", "would choose", "How long must"):
         assert part in answer
     assert "in 80 at 3 s of 100 cases" in answer
     assert "By Euclidean distance, two segments of a track are 0.50 times" in answer
@@ -420,18 +576,76 @@ def test_the_length_answer_speaks_of_both_protocols_and_the_chosen_length(length
     assert "at 3 s" in alt and "at 10 s" in alt
 
 
-def test_lengths_near_the_best_are_named_one_by_one(lengths):
-    _, accuracy = lengths
-    scores = {3.0: 0.5, 10.0: 0.3, 30.0: 0.48}
-    accuracy = accuracy.assign(accuracy=accuracy["segment_s"].map(scores))
-    accuracy["accuracy_high"] = accuracy["accuracy"] + 0.04
-    empty = pd.DataFrame({"distance": [], "relation": [], "n_pairs": [], "segment_s": []})
-    names = {"network": "cnn9", "leaky": "fault_filtered", "honest": "fault_filtered"}
-    answer = words_deep.length_answer(accuracy, empty, **names)
-    assert "at 3 s (others whose interval reaches it: 30 s)" in answer
+def test_changes_of_the_training_data_are_judged_against_none(dataset):
+    plain, masks, together, best = (
+        "resnet_small_plain", "resnet_small_specaugment", "resnet_small_short", "resnet_small",
+    )  # fmt: skip
+    study = made_up.study(
+        {plain: 0, masks: 0, together: 0, best: 0}, protocols=("fault_filtered",), seeds=(0,)
+    )
+    longer = study.runs["model"] == best
+    study = replace(study, runs=study.runs.assign(epochs=np.where(longer, 60, 20)))
+    accuracy = tables_deep.accuracy(study, dataset, n_boot=20)
+    compared = tables_deep.compared(study, [[masks, plain], [together, plain]], n_boot=10)
+    compared = compared.assign(difference=[-0.2, -0.05], low=[-0.3, -0.1], high=[-0.1, 0.1])
+    names = {"unchanged": plain, "all_changes": together, "best": best}
+    line = words_deep.ablation_line(compared, accuracy, **names)
+    assert f"unchanged training data give {compared['accuracy_against'].iloc[0]:.2f}" in line
+    assert "above zero: none; worse with one below zero: Small ResNet, crops + masks." in line
+    assert "within 20 epochs, nothing shows that training data that never look the same" in line
+    assert "Small ResNet has all of them and 60 epochs" in line
+    good = compared.assign(difference=0.1, low=0.05, high=0.2)
+    assert "they help." in words_deep.ablation_line(good, accuracy, **names)
+    unsure = compared.assign(difference=0.1, low=-0.05, high=0.2)
+    assert "cannot tell from none." in words_deep.ablation_line(unsure, accuracy, **names)
+    assert "could not be compared" in words_deep.ablation_line(good.iloc[:0], accuracy, **names)
 
 
-def test_budget_and_raw_lines():
+def test_the_fall_of_claims_is_told_per_segment_with_what_else_differs(dataset):
+    study = made_up.study({"cnn": 0, "cnn_levels_mixup": 1}, lengths=(3.0,), seeds=(0,))
+    leaky = study.runs["protocol"] == "segment_random"
+    study = replace(study, runs=study.runs.assign(epochs=np.where(leaky, 24, 6)))
+    accuracy = tables_deep.accuracy(study, dataset, n_boot=20)
+    names = {"leaky": "segment_random", "honest": "fault_filtered"}
+    line = words_deep.leakage_line(accuracy, models=["cnn", "cnn_levels_mixup"], **names)
+    before, after = (
+        row_of(accuracy, model="cnn", unit="segment", protocol=p)["accuracy"]
+        for p in names.values()
+    )
+    assert f"CNN, 3-s chunks from {before:.2f} (claimed: 0.799) to {after:.2f}. That" in line
+    assert f"a fall of {before - after:.2f}, and not all of it is leakage" in line
+    assert "trained on 400 tracks and 24 epochs against 400 tracks and 6 epochs" in line
+    swapped = {"leaky": names["honest"], "honest": names["leaky"]}
+    line = words_deep.leakage_line(accuracy, models=["cnn"], **swapped)
+    assert line.endswith("Not all of them fall, so nothing can be said of leakage.")
+    assert "could not be asked" in words_deep.leakage_line(accuracy, models=["vgg"], **names)
+
+
+def test_occlusion_is_told_as_it_is_spread(study):
+    drop = np.zeros((8, 15))
+    drop[0, -1], drop[3, 4] = -0.6, 0.2
+    heard = [{"genre": "blues", "seconds": 30.0, "drop": drop.tolist(), "model": "fusion"}]
+    line = words_deep.occlusion_line(heard, band_hz=inputs.mel_centres(80))
+    assert "the weightiest moment (28–30 s) has 75 % (an even share: 7 %)" in line
+    assert "2 of 120 patches change" in line and "hiding it adds 0.6." in line
+    assert "at ±0.6:" in line
+    heard[0]["drop"] = (drop / 10).tolist()
+    line = words_deep.occlusion_line(heard, band_hz=inputs.mel_centres(80))
+    assert "No single patch matters much: none of 120 changes" in line
+    heard[0]["drop"] = np.zeros((8, 15)).tolist()
+    line = words_deep.occlusion_line(heard, band_hz=inputs.mel_centres(80))
+    assert line.endswith("No patch changes anything.")
+
+
+def test_claims_say_what_they_are_about():
+    claims = [system.published for system in SYSTEMS_OF_THE_STUDY.values() if system.published]
+    assert len(claims) > 10
+    # What is no accuracy must not look like one in a column beside accuracies.
+    about = re.compile(r"0\.\d+( at .*)?|\+0\.\d+ over .*|no accuracy .*|.* of what .*")
+    assert [text for text in claims if not about.fullmatch(text.partition(", ")[0])] == []
+
+
+def test_the_budget_line_names_the_best_setting():
     budget = pd.DataFrame(
         {
             "epochs": [6, 12], "learning_rate": [1e-3, 1e-4], "batch_size": [16, 32],
@@ -440,13 +654,20 @@ def test_budget_and_raw_lines():
     )  # fmt: skip
     assert "12 epochs with learning rate 0.0001 and batches of 32" in words_deep.budget_line(budget)
     assert "not studied" in words_deep.budget_line(budget.iloc[:0])
-    table = pd.DataFrame(
-        {
-            "model": ["cnn_raw"], "baseline": ["cnn9_pydub"], "protocol": ["track_random"],
-            "ratio": [0.5], "accuracy": [0.3], "accuracy_against": [0.6], "n_tracks": [100],
-        }
-    )  # fmt: skip
-    line = words_deep.raw_line(table, raw="cnn_raw", processed="cnn9_pydub")
-    assert "0.50 times" in line and "100 tracks" in line
-    empty = words_deep.raw_line(table.iloc[:0], raw="cnn_raw", processed="cnn9_pydub")
-    assert "could not be compared" in empty
+
+
+def test_raw_samples_are_compared_per_segment_and_per_track(dataset):
+    study = made_up.study(
+        {"cnn_raw": -1.5, "cnn9_pydub": 1}, protocols=("track_random",), lengths=(3.0,), seeds=(0,)
+    )
+    accuracy = tables_deep.accuracy(study, dataset, n_boot=10)
+    names = {"raw": "cnn_raw", "processed": "cnn9_pydub", "segment_s": 3.0}
+    line = words_deep.raw_line(accuracy, **names)
+    for unit in ("segment", "track"):
+        ours, theirs = (
+            row_of(accuracy, model=model, unit=unit)["accuracy"]
+            for model in ("cnn_raw", "cnn9_pydub")
+        )
+        assert f"{ours / theirs:.2f} times per {unit} ({ours:.2f} against {theirs:.2f})" in line
+    assert line.endswith("80 tracks. Claimed: almost half of what processed input reaches.")
+    assert "could not be compared" in words_deep.raw_line(accuracy.iloc[:0], **names)

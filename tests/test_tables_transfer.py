@@ -229,33 +229,71 @@ def test_pretrained_networks_without_weights_are_skipped_loudly(data, monkeypatc
     assert table["model"].tolist() == ["resnet18"] and table["accuracy"].isna().all()
 
 
-def test_a_taught_network_stands_beside_the_same_one_taught_by_labels_alone():
-    columns = ["model", "title", "accuracy", "accuracy_low", "accuracy_high", "n_seeds"]
-    rows = [
-        ("net", "Net", 0.6, 0.5, 0.7, 5),
-        ("net (distilled)", "Net (distilled)", 0.65, 0.55, 0.75, 1),
-        ("other", "Other", None, None, None, None),
-    ]
-    table = pd.DataFrame(rows, columns=columns)
+def test_a_taught_network_stands_beside_the_same_seeds_taught_by_labels_alone(data, everyone):
+    taught = [rows_of(data, "cnn_gru (distilled)", 2.0, seed=seed) for seed in (1, 2)]
+    both = StudyResult(
+        pd.concat([everyone.predictions, *taught], ignore_index=True), everyone.runs, pd.DataFrame()
+    )
+    table = tables_transfer.taught(both, n_boot=50)
+    row = table.iloc[0]
+    assert len(table) == 1 and row["n_seeds"] == 1, "one seed has been taught both ways"
+    assert row["accuracy"] == pytest.approx(accuracy_of(taught[0]))
+    assert row["difference"] == pytest.approx(row["accuracy"] - row["accuracy_against"])
     line = words_transfer.distilled_line(table)
-    assert "**Net (distilled)**, reaches **0.65 (0.55–0.75)** (mean over 1 seed)" in line
-    assert "From labels alone it reaches 0.60 (0.50–0.70) (mean over 5 seeds)" in line
-    assert "From labels alone" not in words_transfer.distilled_line(table[1:])
-    assert words_transfer.distilled_line(table[:1]).startswith("No network was taught")
+    assert f"with the same 1 seed from labels alone {row['accuracy_against']:.2f}" in line
+    assert "more than luck" in words_transfer.distilled_line(table.assign(low=0.01, high=0.2))
+    assert "holds zero" in words_transfer.distilled_line(table.assign(low=-0.01, high=0.2))
+    nothing = tables_transfer.taught(everyone, n_boot=50)
+    assert words_transfer.distilled_line(nothing).startswith("No network was taught")
+
+
+def test_the_network_that_is_best_inside_the_training_part_is_found(data, everyone):
+    weak = rows_of(data, "cnn", 0.0, part="train", stage="inner")
+    strong_on_the_test_part = rows_of(data, "cnn", 9.0)
+    networks = pd.concat([everyone.predictions, weak, strong_on_the_test_part], ignore_index=True)
+    networks = networks[networks["model"].isin(["cnn", "cnn_gru"])]
+    found = tables_transfer.best_network(StudyResult(networks, everyone.runs, pd.DataFrame()))
+    ((name, rows),) = found.items()
+    assert name.endswith("2 seeds (07)") and set(rows["model"]) == {"cnn_gru"}
+    final = networks[networks["stage"] == "final"]
+    assert not tables_transfer.best_network(StudyResult(final, everyone.runs, pd.DataFrame()))
+
+
+def test_what_a_headline_was_pretrained_on_follows_from_its_weights(best, data):
+    weights = {
+        "nothing": {"svm_10s": 0.5, "cnn_gru": 0.5},
+        "Million Song Dataset (MSD_musicnn on the sound and MSD_musicnn on pictures)": {
+            "svm_tags_musicnn": 1.0
+        },
+        "Million Song Dataset (the MSD convnet)": {"svm_convnet_texture": 0.2, "svm_10s": 0.8},
+    }
+    for expected, chosen in weights.items():
+        runs = best.runs.assign(weights=[chosen] * len(best.runs))
+        table = tables_transfer.headlines(
+            StudyResult(best.predictions, runs, best.impossible), data, n_boot=5
+        )
+        assert table["pretrained_on"].dropna().unique().tolist() == [expected]
+    for member in stacking.MEMBERS.values():
+        listened = [name for name, of in stacking.LISTENERS.items() if of & {*member.blocks}]
+        assert bool(listened) == member.pretrained, member.name
 
 
 def test_every_look_at_the_test_part_is_told():
     uses = pd.DataFrame(
         [
-            ("07_headlines", stacking.SCRATCH, "final", 1),
-            ("07_members", "svm_tags", "final", 1),
-            ("05_sequence_models", "cnn", "final", 7),
+            ("07_headlines", "a", stacking.SCRATCH, "final", 1),
+            ("07_members", "b", "svm_tags", "final", 1),
+            ("05_sequence_models", "c", "cnn", "final", 7),
         ],
-        columns=["study", "model", "stage", "times"],
+        columns=["study", "run_id", "model", "stage", "times"],
     )
     assert words_transfer.looks_line(uses).endswith("on the test part once.")
-    again = pd.concat([uses, uses, uses[:1].assign(model="an_earlier_one")])
+    repeated = words_transfer.looks_line(uses.assign(times=2))
+    assert "with nothing changed" in repeated and "rules changed" not in repeated
+    changed = uses.assign(run_id=["d", "e", "f"])
+    again = pd.concat([uses, changed, uses[:1].assign(model="an_earlier_one")])
     line = words_transfer.looks_line(again)
-    assert "*all joined, without pretraining* 2 times" in line
+    assert line.startswith("Members and rules changed")
+    assert "*ensemble without pretraining* 2 times" in line
     assert "1 time what is no headline any more" in line and "1 member 2 times together" in line
     assert words_transfer.looks_line(uses[2:]) == "No headline has been scored on a test part here."

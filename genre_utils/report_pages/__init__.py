@@ -253,7 +253,7 @@ class _Site:
             ),
             "01_faults": (
                 "What the audit finds",
-                "Each kind of finding, how often, and one example.",
+                "Each kind of finding, how often, and the worst example.",
             ),
         }
         shown = [(*texts, cards.table(self._outputs, name)) for name, texts in named.items()]

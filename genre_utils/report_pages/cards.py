@@ -155,7 +155,7 @@ def _facts(row: pd.Series, described: pd.DataFrame, key: str) -> list[tuple[str,
     facts += [
         ("Pretrained", str(row["pretrained"])),
         ("Size", f"{row['parameters']} parameters, {row['MB']} MB"),
-        ("Published of such a system", str(row["published"])),
+        ("Claimed of such a system", str(row["published"])),
     ]
     return facts
 
