@@ -545,7 +545,7 @@ def occlusion_line(heard: list[dict], *, band_hz) -> str:
         f"even share: {100 / n_moments:.0f} %), the weightiest band ({low:,.0f}–{high:,.0f} Hz) "
         f"{100 * by_band[band]:.0f} % (even: {100 / n_bands:.0f} %). "
         f"{_how_many((effects >= _NOTABLE).sum(), effects.size)} the true genre's probability by "
-        f"{_NOTABLE:g} or more. The largest single effect is of {heard[track]['genre']}, "
+        f"{_NOTABLE:g} or more. The largest single effect is on the {heard[track]['genre']} track, "
         f"{times[at]:.0f}–{times[at + 1]:.0f} s, {bottom:,.0f}–{top:,.0f} Hz: hiding it "
         f"{'takes' if largest > 0 else 'adds'} {brief(abs(largest))}. The colours end there, at "
         f"±{brief(abs(largest))}: they cannot be compared with those of another figure."
