@@ -143,7 +143,7 @@ prose(words.collection_estimate(estimate))
 #
 # Fast is worth nothing if it is something else. Each feature is computed again with one plain
 # librosa call, on whole clips and on their first 3 s alone; so are the two series. Allowed is a
-# difference of a thousandth of librosa's value and 0.0001 on top, for values near zero.
+# difference of a thousandth of librosa's value, and a little on top for values near zero.
 
 # %%
 equal = report.table(
@@ -152,9 +152,9 @@ equal = report.table(
 prose(words.librosa_agreement(equal))
 
 # %% [markdown]
-# The largest differences. `relative` is in parts of the value (of 0.0001 for smaller values),
-# `absolute` in the feature's own unit, and `of_allowed` in parts of what is allowed;
-# `share_equal` is the share of values that agree to six digits.
+# The largest differences. `relative` is in parts of the value (of that little for smaller
+# values), `absolute` in the feature's own unit, and `of_allowed` in parts of what is
+# allowed; `share_equal` is the share of values that agree to six digits.
 
 # %%
 equal.sort_values("of_allowed", ascending=False).head(8)
